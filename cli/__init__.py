@@ -1,0 +1,1 @@
+"""The `mbus` command; it parses, calls and prints, nothing more."""

@@ -1,0 +1,1 @@
+"""The three services; each stands alone and imports only `shared`."""

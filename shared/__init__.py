@@ -1,0 +1,1 @@
+"""What more than one program of the gateway back end shares."""

@@ -1,0 +1,148 @@
+"""The broker's management API: virtual hosts, accounts, permissions and policies."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import httpx2
+
+
+class BrokerAdminError(Exception):
+    """The management API refused or could not be reached; the text says what was asked, never a password."""
+
+
+class AccountTakenError(BrokerAdminError):
+    """The broker has an account of this name that was made for something else."""
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What an account may configure, write to and read from: regular expressions over names."""
+
+    configure: str
+    write: str
+    read: str
+
+
+@dataclass(frozen=True)
+class TopicPermissions:
+    """Which routing keys an account may write and read on a topic exchange: regular expressions over keys."""
+
+    exchange: str
+    write: str
+    read: str
+
+
+def vhost_of(broker_url: str) -> str:
+    """The virtual host that an AMQP URL names; `/` where it names none."""
+    path = urlsplit(broker_url).path
+    return unquote(path[1:]) if len(path) > 1 else "/"
+
+
+class BrokerAdmin:
+    """A client for one virtual host. `management_url` holds an administrator's name and password."""
+
+    def __init__(self, management_url: str, *, vhost: str) -> None:
+        parts = urlsplit(management_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        netloc = f"{host}:{parts.port}" if parts.port else str(host)
+        self.vhost = vhost
+        self._client = httpx2.AsyncClient(
+            base_url=urlunsplit((parts.scheme, netloc, parts.path.rstrip("/") + "/api/", "", "")),
+            auth=(unquote(parts.username or "guest"), unquote(parts.password or "guest")),
+            timeout=15,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def put_vhost(self) -> None:
+        """Create the virtual host, with quorum as its default type of queue, if it is not there."""
+        await self._call("PUT", f"vhosts/{_part(self.vhost)}", {"default_queue_type": "quorum"})
+
+    async def delete_vhost(self) -> None:
+        """Delete the virtual host with all that is in it."""
+        await self._call("DELETE", f"vhosts/{_part(self.vhost)}", missing_is_fine=True)
+
+    async def put_account(
+        self,
+        name: str,
+        password: str,
+        permissions: Permissions,
+        *,
+        kind: str,
+        topics: tuple[TopicPermissions, ...] = (),
+    ) -> None:
+        """Create an account or set its password and rights.
+
+        `kind` is kept as the account's tag, such as `mbus-gateway`; an account of the same name and another kind is
+        somebody else's and raises `AccountTakenError`. Topic permissions come first: an account with permissions and
+        no topic permission may use every key.
+        """
+        user = _part(name)
+        existing = await self._get(f"users/{user}")
+        if existing is not None and existing["tags"] != [kind]:
+            raise AccountTakenError(f"the broker has an account {name!r} already, which is no {kind} account")
+        await self._call("PUT", f"users/{user}", {"password": password, "tags": kind})
+        for topic in topics:
+            await self._call(
+                "PUT",
+                f"topic-permissions/{_part(self.vhost)}/{user}",
+                {"exchange": topic.exchange, "write": topic.write, "read": topic.read},
+            )
+        await self._call(
+            "PUT",
+            f"permissions/{_part(self.vhost)}/{user}",
+            {"configure": permissions.configure, "write": permissions.write, "read": permissions.read},
+        )
+
+    async def put_full_rights(self, name: str) -> None:
+        """Give an existing account, such as the administrator's, every right in the virtual host."""
+        await self._call(
+            "PUT",
+            f"permissions/{_part(self.vhost)}/{_part(name)}",
+            {"configure": ".*", "write": ".*", "read": ".*"},
+        )
+
+    async def delete_account(self, name: str) -> None:
+        """Delete an account; its connections end."""
+        await self._call("DELETE", f"users/{_part(name)}", missing_is_fine=True)
+
+    async def put_policy(self, name: str, *, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
+        """Set a policy of the virtual host."""
+        await self._call(
+            "PUT",
+            f"policies/{_part(self.vhost)}/{_part(name)}",
+            {"pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": 0},
+        )
+
+    async def _get(self, path: str) -> dict[str, Any] | None:
+        """What is at `path`, or None where there is nothing."""
+        response = await self._send("GET", path)
+        return None if response.status_code == httpx2.codes.NOT_FOUND else dict(response.json())
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_is_fine: bool = False
+    ) -> None:
+        response = await self._send(method, path, body)
+        if response.status_code == httpx2.codes.NOT_FOUND and not missing_is_fine:
+            raise BrokerAdminError(f"the broker's management API knows no {path}")
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+        try:
+            response = await self._client.request(method, path, json=body)
+        except httpx2.HTTPError as error:
+            raise BrokerAdminError(f"the broker's management API does not answer: {error}") from error
+        if response.is_error and response.status_code != httpx2.codes.NOT_FOUND:
+            raise BrokerAdminError(f"the broker's management API answered {response.status_code} to {method} {path}")
+        return response
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")

@@ -1,0 +1,82 @@
+"""The database engine with the settings that every program uses, and the check of who it logged in as."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+STATEMENT_TIMEOUT_MS = 30_000
+
+
+class TooPowerfulRoleError(Exception):
+    """A service logged in as a role that could step over the isolation of tenants."""
+
+
+def asyncpg_url(url: str) -> URL:
+    """The URL with the driver that is used here, whatever the URL said (`postgresql://` is enough)."""
+    return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+
+
+def create_engine(
+    url: str,
+    *,
+    application_name: str,
+    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    pool_size: int = 10,
+    max_overflow: int = 20,
+) -> AsyncEngine:
+    """An engine for `url`; connections are made when they are first needed."""
+    return create_async_engine(
+        asyncpg_url(url),
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_pre_ping=True,
+        pool_recycle=3600,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "application_name": application_name,
+                "statement_timeout": str(statement_timeout_ms),
+                "timezone": "UTC",
+            },
+        },
+    )
+
+
+@asynccontextmanager
+async def open_engine(url: str, *, application_name: str) -> AsyncIterator[AsyncEngine]:
+    """An engine for as long as the block lasts: for a command or a test, where a service keeps one for its life."""
+    engine = create_engine(url, application_name=application_name)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def create_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Sessions that neither flush nor reload by themselves: what is sent to the database is written down."""
+    return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
+
+
+async def refuse_powerful_role(engine: AsyncEngine) -> None:
+    """Raise `TooPowerfulRoleError` when the engine's role is a superuser, an owner, or above row security."""
+    async with engine.connect() as connection:
+        role = (
+            await connection.execute(
+                text(
+                    "SELECT current_user AS name, rolsuper, rolbypassrls,"
+                    " EXISTS (SELECT FROM pg_class WHERE relname = 'meter_installation'"
+                    "         AND pg_has_role(current_user, relowner, 'MEMBER')) AS owns"
+                    " FROM pg_roles WHERE rolname = current_user"
+                )
+            )
+        ).one()
+    why = {
+        "is a superuser": role.rolsuper,
+        "may bypass row-level security": role.rolbypassrls,
+        "owns the tables": role.owns,
+    }
+    for reason, holds in why.items():
+        if holds:
+            raise TooPowerfulRoleError(f"database role {role.name!r} {reason}; a service needs a role of its own")

@@ -1,0 +1,1 @@
+"""What every HTTP face of the back end has in common."""

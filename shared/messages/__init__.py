@@ -1,0 +1,1 @@
+"""The contracts between programs: gateway message, readings stored, alert events."""

@@ -1,0 +1,22 @@
+"""CloudEvents 1.0 in structured JSON: the envelope of every event that the back end publishes."""
+
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+D = TypeVar("D")
+
+
+class CloudEvent(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
+    """An event: `id` is unique within `source`, and the same when the same event is published again."""
+
+    specversion: str = "1.0"
+    id: str
+    source: str
+    type: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    data: D

@@ -1,0 +1,61 @@
+"""What the database itself holds: installations stay, and no value of a reading changes without a trace.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # `reading` has no foreign key, so nothing else would stop the removal of an installation that has readings.
+    op.execute(
+        """
+        CREATE FUNCTION meter_installation_is_permanent() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            RAISE EXCEPTION 'a meter installation is never removed or moved to another tenant'
+                USING ERRCODE = 'restrict_violation', HINT = 'Set deleted_at instead.';
+        END $$
+        """
+    )
+    op.execute(
+        "CREATE TRIGGER meter_installation_no_delete BEFORE DELETE ON meter_installation"
+        " FOR EACH ROW EXECUTE FUNCTION meter_installation_is_permanent()"
+    )
+    op.execute(
+        "CREATE TRIGGER meter_installation_no_truncate BEFORE TRUNCATE ON meter_installation"
+        " FOR EACH STATEMENT EXECUTE FUNCTION meter_installation_is_permanent()"
+    )
+    op.execute(
+        "CREATE TRIGGER meter_installation_no_move BEFORE UPDATE OF id, tenant_id ON meter_installation"
+        " FOR EACH ROW WHEN (OLD.id <> NEW.id OR OLD.tenant_id <> NEW.tenant_id)"
+        " EXECUTE FUNCTION meter_installation_is_permanent()"
+    )
+    op.execute(
+        """
+        CREATE FUNCTION reading_keep_old_value() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.reading_correction
+                (meter_installation_id, timestamp, old_value, new_value, old_received_at, new_received_at)
+            VALUES (OLD.meter_installation_id, OLD.timestamp, OLD.value, NEW.value, OLD.received_at, NEW.received_at);
+            RETURN NULL;
+        END $$
+        """
+    )
+    op.execute(
+        "CREATE TRIGGER reading_keep_old_value AFTER UPDATE ON reading FOR EACH ROW"
+        " WHEN (OLD.value IS DISTINCT FROM NEW.value) EXECUTE FUNCTION reading_keep_old_value()"
+    )
+
+
+def downgrade() -> None:
+    op.execute("DROP TRIGGER reading_keep_old_value ON reading")
+    op.execute("DROP FUNCTION reading_keep_old_value()")
+    for what in ("no_delete", "no_truncate", "no_move"):
+        op.execute(f"DROP TRIGGER meter_installation_{what} ON meter_installation")
+    op.execute("DROP FUNCTION meter_installation_is_permanent()")

@@ -1,0 +1,67 @@
+"""Readings, what corrected them, and what was refused."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Computed, Double, Identity, Index, LargeBinary, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.models.base import Base
+
+
+class Reading(Base):
+    """What a meter showed at a time. Append-only.
+
+    No foreign key: ingest finds the installation before it writes, installations are never removed, and the key
+    would cost a third of the write speed (docs/architecture/storage.md).
+    """
+
+    __tablename__ = "reading"
+
+    meter_installation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    timestamp: Mapped[datetime] = mapped_column(primary_key=True)
+    value: Mapped[float] = mapped_column(Double)
+    received_at: Mapped[datetime]
+    rssi_dbm: Mapped[int | None] = mapped_column(SmallInteger)
+    battery_level_pct: Mapped[int | None] = mapped_column(SmallInteger)
+
+
+class ReadingCorrection(Base):
+    """A value that a later transmission replaced; written by a trigger on `reading`, so none is missed."""
+
+    __tablename__ = "reading_correction"
+    __table_args__ = (Index(None, "meter_installation_id", "timestamp"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    meter_installation_id: Mapped[UUID]
+    timestamp: Mapped[datetime]
+    old_value: Mapped[float] = mapped_column(Double)
+    new_value: Mapped[float] = mapped_column(Double)
+    old_received_at: Mapped[datetime]
+    new_received_at: Mapped[datetime]
+    corrected_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+
+
+class QuarantinedReading(Base):
+    """A reading that could not be stored, with the reason and its original text, until someone replays it.
+
+    `original` is bytes: it must hold anything that a gateway can send. The same text for the same reason is one row
+    whose `seen_count` grows. `gateway_id` is the sender by its routing key; it need not be registered.
+    """
+
+    __tablename__ = "quarantined_reading"
+    __table_args__ = (
+        Index("uq_quarantined_reading_original", "gateway_id", "original_sha256", "reason", unique=True),
+        Index(None, "first_seen_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    gateway_id: Mapped[str]
+    reason: Mapped[str]
+    detail: Mapped[str]
+    original: Mapped[bytes] = mapped_column(LargeBinary)
+    original_sha256: Mapped[bytes] = mapped_column(LargeBinary, Computed("sha256(original)", persisted=True))
+    first_seen_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    seen_count: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    replayed_at: Mapped[datetime | None]

@@ -1,0 +1,56 @@
+"""Settings from `MBUS_…` environment variables, refused in one line that names the variable."""
+
+from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A variable is missing or bad. The text is one line, names each variable, and holds no secret."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(url: SecretStr) -> SecretStr:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in schemes or not parts.hostname:
+            raise ValueError(f"must be a URL that starts with {schemes[0]}:// and names a host")
+        return url
+
+    return AfterValidator(check)
+
+
+DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres", "postgresql+asyncpg")]
+BrokerUrl = Annotated[SecretStr, _url("amqp", "amqps")]
+HttpUrl = Annotated[SecretStr, _url("http", "https")]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service is told. A subclass sets `env_prefix`, such as `MBUS_INGEST_`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    database_url: DatabaseUrl
+    host: str = "127.0.0.1"
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
+        default="INFO", validation_alias="MBUS_LOG_LEVEL"
+    )
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(settings: type[S]) -> S:
+    """Read `settings` from the environment; `SettingsError` names every variable that is missing or bad."""
+    try:
+        return settings()
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        problems = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = str(problem["loc"][0])
+            variable = name if name.startswith("MBUS_") else f"{prefix}{name}".upper()
+            what = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+            problems.append(f"{variable}: {what}")
+        raise SettingsError("; ".join(problems)) from None

@@ -1,0 +1,83 @@
+"""Real servers for every test: one PostgreSQL and one RabbitMQ a session, a database a test, a vhost a session."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import aio_pika
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import topology
+from shared.broker_accounts import prepare_broker
+from shared.broker_admin import BrokerAdmin
+from shared.database import open_engine
+from shared.migrations.runner import SERVICE_ROLES, give_logins, migrate
+from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles, make_template
+from tests.support.servers import Servers, running_servers
+from tests.support.vhosts import Vhost
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers of `MBUS_TEST_DATABASE_URL` and `MBUS_TEST_BROKER_URL`, else containers, else embedded ones."""
+    with running_servers() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def session_id() -> str:
+    return secrets.token_hex(4)
+
+
+@pytest.fixture(scope="session")
+async def template(servers: Servers, session_id: str) -> AsyncIterator[Database]:
+    """A migrated database that nobody connects to: each test's database is a copy of it."""
+    database = Database(servers.database_url, f"mbus_test_{session_id}", Logins.for_session(session_id))
+    await create_database(servers.database_url, database.name)
+    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
+        await migrate(engine)
+        await give_logins(engine, {role: database.url_of(role) for role in SERVICE_ROLES})
+    await make_template(servers.database_url, database.name)
+    yield database
+    await drop_database(servers.database_url, database.name)
+    await drop_roles(servers.database_url, database.logins)
+
+
+@pytest.fixture
+async def database(servers: Servers, template: Database) -> AsyncIterator[Database]:
+    """A migrated, empty database of this test's own."""
+    copy = Database(servers.database_url, f"{template.name}_{secrets.token_hex(4)}", template.logins)
+    await create_database(servers.database_url, copy.name, template=template.name)
+    yield copy
+    await drop_database(servers.database_url, copy.name)
+
+
+@pytest.fixture
+async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
+    """The owner's engine on this test's database."""
+    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+async def session_vhost(servers: Servers, session_id: str) -> AsyncIterator[Vhost]:
+    vhost = Vhost.for_session(servers, session_id)
+    async with BrokerAdmin(servers.management_url, vhost=vhost.name) as admin:
+        await admin.put_vhost()
+        await admin.put_full_rights(vhost.admin_name)
+        await prepare_broker(admin, vhost.url, {"ingest": vhost.ingest_url, "alerts": vhost.alerts_url})
+        yield vhost
+        await admin.delete_vhost()
+        for name in vhost.account_names:
+            await admin.delete_account(name)
+
+
+@pytest.fixture
+async def vhost(session_vhost: Vhost) -> Vhost:
+    """The session's vhost with the topology of `mbus migrate` and empty queues."""
+    connection = await aio_pika.connect(session_vhost.url)
+    async with connection, connection.channel() as channel:
+        await topology.declare(channel, exchanges=topology.EXCHANGES)
+        for queue in topology.QUEUES:
+            await (await channel.get_queue(queue.name)).purge()
+    return session_vhost

@@ -1,0 +1,1 @@
+"""What the tests share: servers, databases, vhosts, the registry's rows."""

@@ -1,0 +1,88 @@
+"""Rows of the registry for tests: a tenant with a property, a unit, a gateway and meters."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from shared.database import create_sessions
+from shared.models import (
+    Gateway,
+    InstallationStatus,
+    MeterInstallation,
+    Property,
+    PropertyConfig,
+    Tenant,
+    Unit,
+)
+
+INSTALLED_AT = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Building:
+    """The ids of a tenant with one property; `meters` maps a serial to its installation."""
+
+    tenant_id: UUID
+    property_id: UUID
+    unit_id: UUID
+    gateway_id: str
+    meters: dict[str, UUID] = field(default_factory=dict)
+
+    @property
+    def installation_ids(self) -> list[UUID]:
+        return list(self.meters.values())
+
+
+async def create_building(
+    engine: AsyncEngine,
+    *,
+    meters: int = 3,
+    gateway_id: str | None = None,
+    installed_at: datetime = INSTALLED_AT,
+    stale_after: timedelta = timedelta(hours=48),
+) -> Building:
+    """A tenant of its own with one property, unit and gateway, and heat meters `70000000` and upwards."""
+    unique = uuid4().hex[:8]
+    async with create_sessions(engine).begin() as session:
+        tenant = Tenant(slug=f"tenant-{unique}", name=f"Tenant {unique}", stale_after=stale_after)
+        session.add(tenant)
+        await session.flush()
+        house = Property(tenant_id=tenant.id, name=f"House {unique}", address="Testvej 1, 8000 Aarhus")
+        gateway = Gateway(id=gateway_id or f"GW-{unique}", tenant_id=tenant.id, name="In the cellar")
+        session.add_all([house, gateway])
+        await session.flush()
+        unit = Unit(property_id=house.id, label="1. tv")
+        session.add_all([unit, PropertyConfig(property_id=house.id)])
+        await session.flush()
+        building = Building(tenant.id, house.id, unit.id, gateway.id)
+        for number in range(meters):
+            await _add_meter(session, building, f"{70_000_000 + number}", installed_at)
+    return building
+
+
+async def add_meter(
+    engine: AsyncEngine, building: Building, serial: str, *, installed_at: datetime = INSTALLED_AT
+) -> UUID:
+    """Mount one more meter in the building."""
+    async with create_sessions(engine).begin() as session:
+        return await _add_meter(session, building, serial, installed_at)
+
+
+async def _add_meter(session: AsyncSession, building: Building, serial: str, installed_at: datetime) -> UUID:
+    installation = MeterInstallation(
+        tenant_id=building.tenant_id,
+        unit_id=building.unit_id,
+        gateway_id=building.gateway_id,
+        meter_serial=serial,
+        medium="heat",
+        unit_of_measure="kWh",
+        installed_at=installed_at,
+    )
+    session.add(installation)
+    await session.flush()
+    session.add(InstallationStatus(installation_id=installation.id, tenant_id=building.tenant_id, due_at=installed_at))
+    await session.flush()
+    building.meters[serial] = installation.id
+    return installation.id
