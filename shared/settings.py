@@ -13,9 +13,13 @@ class SettingsError(Exception):
 
 def _url(*schemes: str) -> AfterValidator:
     def check(url: SecretStr) -> SecretStr:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in schemes or not parts.hostname:
-            raise ValueError(f"must be a URL that starts with {schemes[0]}:// and names a host")
+        try:
+            parts = urlsplit(url.get_secret_value())
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:  # its text would repeat a part of the URL
+            good = False
+        if not good:
+            raise ValueError(f"must be a URL that starts with {schemes[0]}:// and names a host, perhaps with a port")
         return url
 
     return AfterValidator(check)
@@ -24,15 +28,18 @@ def _url(*schemes: str) -> AfterValidator:
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres", "postgresql+asyncpg")]
 BrokerUrl = Annotated[SecretStr, _url("amqp", "amqps")]
 HttpUrl = Annotated[SecretStr, _url("http", "https")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""Where a service listens; 0 lets the machine choose, and the log tells which."""
 
 
 class ServiceSettings(BaseSettings):
-    """What every service is told. A subclass sets `env_prefix`, such as `MBUS_INGEST_`."""
+    """What every service is told. A subclass sets `env_prefix`, such as `MBUS_INGEST_`, and a default port."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     database_url: DatabaseUrl
     host: str = "127.0.0.1"
+    port: Port
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = Field(
         default="INFO", validation_alias="MBUS_LOG_LEVEL"
     )

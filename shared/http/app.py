@@ -1,0 +1,53 @@
+"""The FastAPI application that every service starts from: health, metrics, problem+json, documentation."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from shared.http.health import Check, health_router
+from shared.http.problems import answer_with_problems, document_problems
+from shared.http.request_metrics import RequestMetrics, request_histogram
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class HttpApp(FastAPI):
+    """A FastAPI whose OpenAPI document says what its errors really look like."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        """The document; making it again changes nothing."""
+        document = super().openapi()
+        document_problems(document)
+        return document
+
+
+def create_http_app(
+    *,
+    title: str,
+    description: str,
+    lifespan: Lifespan,
+    readiness: Mapping[str, Check],
+    registry: CollectorRegistry,
+) -> FastAPI:
+    """An application with `/livez`, `/readyz`, `/metrics`, `/docs` and `/openapi.json`, to which routers are added.
+
+    `readiness` maps the name of each part to a check that raises while it is not ready. Errors are problem+json
+    (RFC 9457), and a database that is away is a 503 whichever route met it.
+    """
+    app = HttpApp(
+        title=title,
+        description=description,
+        version="1",
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(health_router(readiness, registry))
+    app.add_middleware(RequestMetrics, histogram=request_histogram(registry))
+    answer_with_problems(app)
+    return app

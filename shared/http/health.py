@@ -1,0 +1,72 @@
+"""`/livez`, `/readyz` and `/metrics`: what an orchestrator and Prometheus ask of every service."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from shared.http.answers import json_answer
+from shared.logs import get_logger
+
+Check = Callable[[], Awaitable[None]]
+"""Raises, with any exception, while that part is not ready."""
+
+CHECK_TIMEOUT_S = 2.0
+
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Liveness:
+    """The process serves."""
+
+    status: Literal["ok"] = "ok"
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether the service can do its work now; `checks` maps each part to `ok` or to what kind of failure it met."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str]
+
+
+def health_router(
+    readiness: Mapping[str, Check], registry: CollectorRegistry, *, check_timeout_s: float = CHECK_TIMEOUT_S
+) -> APIRouter:
+    """The three routes; every check is asked at once, for at most `check_timeout_s` seconds."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/livez", summary="Whether the process serves", response_model=Liveness)
+    async def livez() -> Response:
+        return json_answer(Liveness())
+
+    @router.get(
+        "/readyz",
+        summary="Whether the service can do its work",
+        response_model=Readiness,
+        responses={503: {"model": Readiness, "description": "A part that the service needs is not ready."}},
+    )
+    async def readyz() -> Response:
+        outcomes = await asyncio.gather(*(_outcome(name, check) for name, check in readiness.items()))
+        ready = all(outcome == "ok" for outcome in outcomes)
+        body = Readiness("ok" if ready else "unavailable", dict(zip(readiness, outcomes, strict=True)))
+        return json_answer(body, status_code=200 if ready else 503)
+
+    async def _outcome(name: str, check: Check) -> str:
+        try:
+            async with asyncio.timeout(check_timeout_s):
+                await check()
+        except Exception as error:  # noqa: BLE001 - whatever a check raises means "not ready"; the log has the rest
+            _log.warning("readiness.failed", check=name, error=str(error), kind=type(error).__name__)
+            return type(error).__name__
+        return "ok"
+
+    @router.get("/metrics", include_in_schema=False)
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router

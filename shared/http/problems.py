@@ -1,0 +1,113 @@
+"""Errors as problem+json (RFC 9457): what they look like, and the handlers that make them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from shared.http.answers import json_answer
+from shared.service_database import DATABASE_FAILURES, is_away, took_too_long
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 5
+
+
+@dataclass(slots=True)
+class FieldError:
+    """What is wrong with one field of the request."""
+
+    location: Literal["query", "path", "header", "cookie", "body"]
+    field: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Problem:
+    """An error, as RFC 9457 has it; `errors` names each bad field."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    errors: list[FieldError] = field(default_factory=list)
+
+
+class ProblemError(HTTPException):
+    """Ends a request with a problem. `detail` and `errors` are shown to the caller."""
+
+    def __init__(
+        self,
+        status_code: int,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code, detail, headers)
+        self.errors = list(errors)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Make every error of `app` a problem: its own, bad input, a database that is away, and what nobody foresaw."""
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _bad_input)
+    app.add_exception_handler(Exception, _unforeseen)
+    for failure in DATABASE_FAILURES:
+        app.add_exception_handler(failure, _database_failure)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route gives as `responses`, so that the OpenAPI document shows its errors."""
+    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+def document_problems(document: dict[str, Any]) -> None:
+    """Give the problems in an OpenAPI document their media type; FastAPI writes every model as JSON."""
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            for response in operation["responses"].values():
+                content = response.get("content", {})
+                schema = content.get("application/json", {}).get("schema", {})
+                if schema.get("$ref", "").endswith("/Problem"):
+                    content[PROBLEM_JSON] = content.pop("application/json")
+
+
+def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    response = json_answer(problem, status_code=problem.status, media_type=PROBLEM_JSON)
+    response.headers.update(headers or {})
+    return response
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    errors = error.errors if isinstance(error, ProblemError) else []
+    phrase = HTTPStatus(error.status_code).phrase
+    return _answer(Problem(phrase, error.status_code, error.detail, errors=errors), error.headers)
+
+
+async def _bad_input(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    errors = []
+    for problem in error.errors():
+        location, *path = problem["loc"]
+        # The value itself is not repeated: the caller has it, and it may be anything.
+        errors.append(FieldError(location, ".".join(map(str, path)), problem["msg"].removeprefix("Value error, ")))
+    detail = "; ".join(f"{one.field}: {one.detail}" if one.field else one.detail for one in errors)
+    return _answer(Problem("Unprocessable Content", 422, detail, errors=errors))
+
+
+async def _database_failure(_: Request, error: Exception) -> Response:
+    if is_away(error):
+        problem = Problem("Service Unavailable", 503, "The database cannot be reached. Try again.")
+        return _answer(problem, {"Retry-After": str(RETRY_AFTER_S)})
+    if took_too_long(error):
+        return _answer(Problem("Gateway Timeout", 504, "The database did not answer in time; the query was cancelled."))
+    raise error
+
+
+async def _unforeseen(_: Request, __: Exception) -> Response:
+    return _answer(Problem("Internal Server Error", 500, "This is a fault of the service; its log has the details."))

@@ -1,0 +1,108 @@
+"""A service's database: it may be away at any time, and is not used before the login was seen to be a modest one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database import create_engine, refuse_powerful_role
+from shared.logs import get_logger
+
+FIRST_ANSWER_S = 2.0
+RETRY_S = 1.0
+
+_log = get_logger(__name__)
+
+
+class DatabaseAwayError(Exception):
+    """The database has not answered since the service started."""
+
+
+DATABASE_FAILURES: tuple[type[Exception], ...] = (
+    DatabaseAwayError,
+    OSError,  # TimeoutError and ConnectionError among them: what a connect raises, unwrapped
+    DBAPIError,
+    PoolTimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+"""What a statement or a connect can raise; `is_away` tells which of them pass by themselves."""
+
+AWAY = ("08", "28", "3D", "53", "57P")
+"""Starts of SQLSTATE that say nothing about the statement: no connection, no login, no resources, shutting down."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that the database cannot be reached or used now, whatever is asked of it."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or is_away(error.driver_exception)
+    if isinstance(error, asyncpg.PostgresError):
+        return str(error.sqlstate).startswith(AWAY)
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # asyncpg's DataError; the others speak of the connection
+    return isinstance(error, DatabaseAwayError | OSError | PoolTimeoutError)
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether the server cancelled the statement, which `statement_timeout` makes it do."""
+    cause = error.driver_exception if isinstance(error, DBAPIError) else error
+    return isinstance(cause, asyncpg.QueryCanceledError)
+
+
+class ServiceDatabase:
+    """The engine of a service while `open()` lasts.
+
+    A database that is away at the start does not stop the service: it starts, is not ready, and the login is looked
+    at as soon as the database answers.
+    """
+
+    def __init__(self, url: str, *, application_name: str) -> None:
+        self._url = url
+        self._application_name = application_name
+        self._verified: AsyncEngine | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Make the engine and wait up to `FIRST_ANSWER_S` for the database.
+
+        A login with too much power raises `TooPowerfulRoleError` (in an ExceptionGroup, as of any task group), also
+        when that is found later: then it cancels the task that opened.
+        """
+        engine = create_engine(self._url, application_name=self._application_name)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                verifying = tasks.create_task(self._verify(engine))
+                await asyncio.wait({verifying}, timeout=FIRST_ANSWER_S)
+                yield
+                verifying.cancel()
+        finally:
+            self._verified = None
+            await engine.dispose()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine; `DatabaseAwayError` until the database answered for the first time."""
+        if self._verified is None:
+            raise DatabaseAwayError("the database has not answered yet")
+        return self._verified
+
+    async def check(self) -> None:
+        """A readiness check: raises unless the database answers now."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def _verify(self, engine: AsyncEngine) -> None:
+        while True:
+            try:
+                await refuse_powerful_role(engine)
+            except DATABASE_FAILURES as error:
+                _log.warning("database.away", error=str(error), kind=type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._verified = engine
+                return
