@@ -1,0 +1,5 @@
+"""`python -m cli` is `mbus`."""
+
+from cli.main import main
+
+main()

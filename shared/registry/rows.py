@@ -1,0 +1,136 @@
+"""What one record says about one meter installation, or everything that is wrong with it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from shared.models import Medium, UnitOfMeasure
+from shared.registry import cells
+from shared.registry.media import FITTING
+from shared.registry.problems import Place, Problem, shorten
+from shared.registry.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An installation with its place in the world, as its record says it.
+
+    `said` are the columns that the record has. For the optional ones None means nothing: the installation has no
+    gateway; a column that was not said leaves what is registered.
+    """
+
+    place: Place
+    said: frozenset[str]
+    tenant: str
+    property: str
+    address: str
+    unit: str
+    meter_serial: str
+    medium: Medium
+    unit_of_measure: UnitOfMeasure
+    installed_at: datetime | date
+    tenant_name: str | None = None
+    gateway_id: str | None = None
+    value_field: str | None = None
+    installation_id: UUID | None = None
+    deleted_at: datetime | date | None = None
+    replaces_serial: str | None = None
+    billing_start_month: int | None = None
+    expected_interval: timedelta | None = None
+
+
+REQUIRED: dict[str, Callable[[str], Any]] = {
+    "tenant": cells.slug,
+    "property": cells.text,
+    "address": cells.text,
+    "unit": cells.text,
+    "meter_serial": cells.meter_serial,
+    "medium": partial(cells.one_of, Medium),
+    "unit_of_measure": partial(cells.one_of, UnitOfMeasure),
+    "installed_at": cells.moment,
+}
+OPTIONAL: dict[str, Callable[[str], Any]] = {
+    "gateway_id": cells.gateway_id,
+    "tenant_name": cells.text,
+    "value_field": cells.text,
+    "installation_id": cells.uuid,
+    "deleted_at": cells.moment,
+    "replaces_serial": cells.meter_serial,
+    "billing_start_month": cells.month,
+    "expected_interval": cells.interval,
+}
+COLUMNS = REQUIRED | OPTIONAL
+
+
+def read_rows(records: Sequence[Record]) -> tuple[list[Row], list[Problem]]:
+    """The rows of the records that are right, and the problems of the others."""
+    problems = _wrong_columns(records)
+    if problems:
+        return [], problems
+    rows = []
+    for record in records:
+        read = read_row(record)
+        if isinstance(read, Row):
+            rows.append(read)
+        else:
+            problems += read
+    return rows, problems
+
+
+def _wrong_columns(records: Sequence[Record]) -> list[Problem]:
+    """Columns that no record has or that nobody knows: said once, not on every line."""
+    where: dict[str, Place] = {}
+    for record in records:
+        for column in record.cells.keys() - where.keys():
+            where[column] = record.place
+    if not records:
+        return [Problem(Place(1), None, None, "there are no installations in it")]
+    top = Place(1, records[0].place.what)
+    missing = [
+        Problem(top, None, None, f"the column {column} is missing") for column in REQUIRED if column not in where
+    ]
+    known = ", ".join(COLUMNS)
+    unknown = [
+        Problem(place, None, None, f"the column {shorten(column)} is unknown; known are {known}")
+        for column, place in where.items()
+        if column not in COLUMNS
+    ]
+    return missing + unknown
+
+
+def read_row(record: Record) -> Row | list[Problem]:
+    """The row that a record makes, or all that is wrong in it. Columns that are not known are not looked at."""
+    values: dict[str, Any] = {}
+    problems = []
+    for column, read in COLUMNS.items():
+        cell = record.cells.get(column)
+        try:
+            said = _as_text(column, cell)
+            if said:
+                values[column] = read(said)
+            elif column in REQUIRED:
+                raise ValueError("must be given")  # noqa: TRY301 - one way out for everything wrong with a cell
+        except ValueError as error:
+            problems.append(Problem(record.place, column, cell, str(error)))
+    medium, unit_of_measure = values.get("medium"), values.get("unit_of_measure")
+    if medium and unit_of_measure and unit_of_measure not in FITTING[medium]:
+        fitting = ", ".join(FITTING[medium])
+        problems.append(
+            Problem(
+                record.place, "unit_of_measure", str(unit_of_measure), f"does not fit {medium}, which has {fitting}"
+            )
+        )
+    return problems or Row(place=record.place, said=frozenset(record.cells), **values)
+
+
+def _as_text(column: str, cell: object) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell.strip()
+    if column == "billing_start_month" and type(cell) is int:
+        return str(cell)
+    raise ValueError("must be a string")
