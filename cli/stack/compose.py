@@ -16,6 +16,7 @@ ASK_TIMEOUT_S = 20
 UP_TIMEOUT_S = 1800
 """Images are pulled and built in this time too."""
 HEALTHY_TIMEOUT_S = 240
+LOGS_TIMEOUT_S = 60
 DOWN_TIMEOUT_S = 300
 
 
@@ -60,14 +61,17 @@ def up(folder: Path, env_file: Path, *, log: Path) -> None:
     started are stopped again; their volumes stay.
     """
     options = ["--project-directory", str(folder), "--file", str(folder / "docker-compose.yml")]
-    options += ["--env-file", str(env_file), "--ansi", "never", "--progress", "plain"]
+    options += ["--env-file", str(env_file), "--progress", "plain"]
     command = ["up", "--build", "--detach", "--wait", "--wait-timeout", str(HEALTHY_TIMEOUT_S)]
     with log.open("w+", encoding="utf-8", errors="replace") as output:
-        if _compose(folder, [*options, *command], timeout_s=UP_TIMEOUT_S, output=output) == 0:
-            return
-        output.seek(0)
-        reason = why_failed(output.read(), status(folder))
-        _compose(folder, ["logs", "--no-color", "--tail", "200"], timeout_s=ASK_TIMEOUT_S, output=output)
+        try:
+            if _compose(folder, [*options, *command], timeout_s=UP_TIMEOUT_S, output=output) == 0:
+                return
+            output.seek(0)
+            reason = why_failed(output.read(), status(folder))
+        except ComposeError as error:
+            reason = str(error)
+        _compose(folder, ["logs", "--no-color", "--tail", "200"], timeout_s=LOGS_TIMEOUT_S, output=output)
     down(folder, log=log)
     raise ComposeError(f"{reason} (log: {log})")
 
@@ -137,9 +141,10 @@ def _compose(folder: Path, arguments: Sequence[str], *, timeout_s: float | None,
     By its name alone the project is found by its labels, also when its files have changed or are gone. `/` as the
     working folder keeps compose from taking a file that lies around.
     """
+    plain = [] if output is None else ["--ansi", "never"]
     try:
         return subprocess.run(
-            [_client(), "compose", "--project-name", project_name(folder), *arguments],
+            [_client(), "compose", "--project-name", project_name(folder), *plain, *arguments],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -160,5 +165,5 @@ def _client() -> str:
 
 
 def _environment() -> dict[str, str]:
-    """This program's environment without the variables that would go before those of the file."""
+    """This program's environment without what would go before the file of secrets and ports, or name other files."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("MBUS_", "COMPOSE_"))}
