@@ -1,0 +1,1 @@
+"""Ingest: gateway messages become stored readings; none lost, none twice."""

@@ -1,0 +1,91 @@
+"""Takes gateway messages from the queue, hands them to the group commit, and acknowledges them last."""
+
+import re
+from datetime import UTC, datetime
+
+from faststream import AckPolicy
+from faststream.rabbit import RabbitBroker, RabbitMessage
+
+from services.ingest.operations import DeadLetter, GatewayDelivery
+from shared import topology
+from shared.broker import publish, working_queue
+from shared.clock import Clock
+from shared.group_commit import GroupCommit
+from shared.logs import get_logger
+
+ROUTING_KEY = re.compile(r"gateways\.([A-Za-z0-9_-]{1,64})\.readings")
+
+SUSPICIOUS_DELIVERIES = 3
+"""A message that came back this often may be what took its worker down: it is written alone."""
+
+ACCEPTED_AT_HEADER = "timestamp_in_ms"
+"""RabbitMQ's message interceptor sets it (deploy/rabbitmq); it stays the same when a message is delivered again."""
+
+log = get_logger(__name__)
+
+Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
+
+
+def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock) -> None:
+    """Let `broker` feed gateway messages to `commits`."""
+
+    @broker.subscriber(
+        working_queue(topology.INGEST_QUEUE),
+        # An error that escapes here is one of the way to the broker; the message comes again.
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        no_reply=True,
+        title="gateway messages",
+    )
+    async def on_gateway_message(message: RabbitMessage) -> None:
+        letter = await _outcome(message, commits, clock)
+        if letter is not None:
+            await _dead_letter(broker, message, letter)
+
+
+async def _outcome(message: RabbitMessage, commits: Commits, clock: Clock) -> DeadLetter | None:
+    sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
+    if sender is None:
+        return DeadLetter("the routing key names no gateway")
+    try:
+        return await commits.submit(
+            _delivery(message, sender[1], clock()),
+            alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES,
+        )
+    except Exception as error:
+        log.exception("message_cannot_be_stored", gateway_id=sender[1])
+        return DeadLetter(f"cannot be stored: {type(error).__name__}")
+
+
+def _delivery(message: RabbitMessage, gateway_id: str, now: datetime) -> GatewayDelivery:
+    accepted_at = _accepted_at(message)
+    return GatewayDelivery(
+        gateway_id=gateway_id,
+        body=message.body,
+        # A stamp from the future would win over every later correction.
+        received_at=min(accepted_at or now, now),
+        may_correct=accepted_at is not None or not message.raw_message.redelivered,
+    )
+
+
+def _accepted_at(message: RabbitMessage) -> datetime | None:
+    """When the broker took the message first, where it says so."""
+    stamp = message.headers.get(ACCEPTED_AT_HEADER)
+    return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
+
+
+def _times_returned(message: RabbitMessage) -> int:
+    count = message.headers.get("x-delivery-count", 0)
+    return count if isinstance(count, int) else 0
+
+
+async def _dead_letter(broker: RabbitBroker, message: RabbitMessage, letter: DeadLetter) -> None:
+    """Put the message aside, whole, with the reason; it is acknowledged only when the broker has it."""
+    log.warning("dead_letter", routing_key=message.raw_message.routing_key, reason=letter.reason)
+    await publish(
+        broker,
+        message.body,
+        exchange=topology.DEAD_LETTERS,
+        routing_key=message.raw_message.routing_key or "",
+        content_type=message.content_type or "application/octet-stream",
+        headers={"x-mbus-reason": letter.reason},
+    )

@@ -1,0 +1,58 @@
+"""What a commit tells the world: for each tenant, which installations were heard, and their newest reading."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from services.ingest.verdicts import Accepted
+from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, ReadingsStoredEvent
+
+INSTALLATIONS_PER_EVENT = 3000
+"""An installation takes at most 340 bytes with its gateway, so this stays below `MAX_EVENT_BYTES`."""
+
+
+def readings_stored(accepted: Iterable[Accepted], now: datetime) -> list[ReadingsStoredEvent]:
+    """The events of a commit, from all readings that were accepted in it, new or not.
+
+    A batch that is written again after a crash so tells the same again; consumers are idempotent by content.
+    """
+    newest: dict[UUID, Accepted] = {}
+    counts: dict[UUID, int] = {}
+    for reading in accepted:
+        counts[reading.installation_id] = counts.get(reading.installation_id, 0) + 1
+        known = newest.get(reading.installation_id)
+        if known is None or reading.timestamp > known.timestamp:
+            newest[reading.installation_id] = reading
+    by_tenant: dict[UUID, list[Accepted]] = {}
+    for reading in newest.values():
+        by_tenant.setdefault(reading.tenant_id, []).append(reading)
+    return [
+        _event(tenant_id, readings[start : start + INSTALLATIONS_PER_EVENT], counts, now)
+        for tenant_id, readings in by_tenant.items()
+        for start in range(0, len(readings), INSTALLATIONS_PER_EVENT)
+    ]
+
+
+def _event(
+    tenant_id: UUID, readings: Sequence[Accepted], counts: dict[UUID, int], now: datetime
+) -> ReadingsStoredEvent:
+    heard = [
+        InstallationHeard(
+            installation_id=reading.installation_id,
+            gateway_id=reading.gateway_id,
+            timestamp=reading.timestamp,
+            value=reading.value,
+            rssi_dbm=reading.rssi_dbm,
+            battery_level_pct=reading.battery_level_pct,
+            count=counts[reading.installation_id],
+        )
+        for reading in readings
+    ]
+    gateways = sorted({reading.gateway_id for reading in readings})
+    return ReadingsStoredEvent(
+        id=str(uuid4()),
+        source=SOURCE,
+        type=TYPE,
+        time=now,
+        data=ReadingsStored(tenant_id=tenant_id, gateways=gateways, installations=heard),
+    )

@@ -1,0 +1,55 @@
+"""Builds ingest from its settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.ingest.consumer import register_consumer
+from services.ingest.metrics import IngestMetrics
+from services.ingest.operations import DeadLetter, GatewayDelivery
+from services.ingest.settings import IngestSettings
+from services.ingest.writer import ReadingWriter
+from shared import topology
+from shared.broker import check, create_broker, running
+from shared.clock import Clock, utc_now
+from shared.database_errors import refuses_data
+from shared.group_commit import GroupCommit
+from shared.http.app import create_http_app
+from shared.service_database import ServiceDatabase
+from shared.telemetry import create_registry
+
+
+def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
+    """The service: an HTTP face for health and metrics, and the consumer for as long as that lives."""
+    metrics_registry = create_registry()
+    metrics = IngestMetrics(metrics_registry)
+    database = ServiceDatabase(settings.database_url.get_secret_value(), application_name="mbus-ingest")
+    broker_url = settings.broker_url.get_secret_value()
+    broker = create_broker(
+        broker_url, app_id="mbus-ingest", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
+    )
+    writer = ReadingWriter(database, broker, metrics, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        commits = GroupCommit[GatewayDelivery, DeadLetter | None](
+            writer.write,
+            weigh=lambda delivery: len(delivery.body),
+            max_weight=settings.batch_bytes,
+            writers=settings.writers,
+            refuses_data=refuses_data,
+        )
+        register_consumer(broker, commits, clock)
+        # The broker ends first: handlers in flight still need the writers.
+        queues = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
+        async with database.open(), commits, running(broker, broker_url, queues=queues, exchanges=(topology.EVENTS,)):
+            yield
+
+    return create_http_app(
+        title="M-Bus ingest",
+        description="Stores what gateways publish. This is its health and its metrics; readings come by RabbitMQ.",
+        lifespan=lifespan,
+        readiness={"database": database.check, "broker": lambda: check(broker)},
+        registry=metrics_registry,
+    )

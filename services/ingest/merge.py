@@ -1,0 +1,109 @@
+"""Writes accepted readings: COPY into a temporary table, then one statement that merges it into `reading`.
+
+A key that is there already with the same value is not touched. One with another value is a correction: the newer
+transmission wins, and the trigger on `reading` keeps the old value.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ingest.verdicts import Accepted
+
+Key = tuple[UUID, datetime]
+
+INCOMING = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reading (
+        meter_installation_id uuid, "timestamp" timestamptz, value double precision, received_at timestamptz,
+        rssi_dbm smallint, battery_level_pct smallint
+    ) ON COMMIT DELETE ROWS
+"""
+COLUMNS = ("meter_installation_id", "timestamp", "value", "received_at", "rssi_dbm", "battery_level_pct")
+
+# In the order of the key, so that two writers at once on the same keys wait for each other instead of deadlocking.
+_MERGE = """
+    WITH merged AS (
+        INSERT INTO reading AS stored (meter_installation_id, "timestamp", value, received_at, rssi_dbm,
+                                       battery_level_pct)
+        SELECT meter_installation_id, "timestamp", value, received_at, rssi_dbm, battery_level_pct
+        FROM incoming_reading
+        ORDER BY meter_installation_id, "timestamp"
+        ON CONFLICT (meter_installation_id, "timestamp") DO {on_conflict}
+        RETURNING (stored.xmax = 0) AS is_new
+    )
+    SELECT count(*) FILTER (WHERE is_new) AS stored, count(*) FILTER (WHERE NOT is_new) AS corrected FROM merged
+"""
+MERGE_AND_CORRECT = _MERGE.format(
+    on_conflict="""
+        UPDATE SET value = excluded.value, received_at = excluded.received_at, rssi_dbm = excluded.rssi_dbm,
+                   battery_level_pct = excluded.battery_level_pct
+        WHERE stored.value IS DISTINCT FROM excluded.value AND stored.received_at < excluded.received_at"""
+)
+MERGE_NEW_ONLY = _MERGE.format(on_conflict="NOTHING")
+
+
+class Merged(NamedTuple):
+    """How many rows a merge added and how many it corrected; the rest of the batch changed nothing."""
+
+    stored: int
+    corrected: int
+
+
+@dataclass
+class Round:
+    """Readings of which no two have the same key, for one merge."""
+
+    corrects: bool
+    readings: dict[Key, Accepted] = field(default_factory=dict)
+
+
+def plan_rounds(readings: Iterable[tuple[Accepted, bool]]) -> list[Round]:
+    """Arrange readings, each with whether it may correct, so that merging round after round acts as one by one would.
+
+    The order of acceptance by the broker decides; nearly always all fit in one round. A repetition of the value that
+    its key has last needs no merge and is left out.
+    """
+    new_only = Round(corrects=False)
+    rounds: list[Round] = []
+    last: dict[Key, tuple[int, float]] = {}
+    for reading, may_correct in sorted(readings, key=lambda item: item[0].received_at):
+        key = (reading.installation_id, reading.timestamp)
+        if not may_correct:
+            new_only.readings.setdefault(key, reading)
+            continue
+        number, value = last.get(key, (-1, None))
+        if value == reading.value:
+            continue
+        last[key] = (number + 1, reading.value)
+        if number + 1 == len(rounds):
+            rounds.append(Round(corrects=True))
+        rounds[number + 1].readings[key] = reading
+    return [new_only, *rounds] if new_only.readings else rounds
+
+
+async def merge(connection: AsyncConnection, rounds: Sequence[Round]) -> Merged:
+    """Write `rounds` in the transaction of `connection`, which must have begun with a statement already."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, asyncpg.Connection):
+        raise TypeError(f"COPY needs asyncpg, not {type(driver)}")
+    stored = corrected = 0
+    await connection.exec_driver_sql(INCOMING)
+    for number, one in enumerate(rounds):
+        if number:
+            await connection.exec_driver_sql("TRUNCATE incoming_reading")
+        await driver.copy_records_to_table(
+            "incoming_reading",
+            records=[reading[: len(COLUMNS)] for reading in one.readings.values()],
+            columns=COLUMNS,
+            schema_name="pg_temp",
+        )
+        statement = MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY
+        row = (await connection.exec_driver_sql(statement)).one()
+        stored += row.stored
+        corrected += row.corrected
+    return Merged(stored, corrected)

@@ -1,0 +1,166 @@
+"""Reads what a gateway sent: which readings are in a message, and what is wrong with those that are none.
+
+Good messages take the fast path: one strict decode. A message in which anything is odd is read again slowly, reading
+by reading, so that the good ones in it are saved and the others keep their original text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from services.ingest.json_text import JsonText, NotJsonError
+from services.ingest.reasons import Reason, Refused
+from shared.messages.gateway import MAX_MESSAGE_BYTES
+
+
+class NotAMessageError(Exception):
+    """The body is no gateway message at all; the text says why."""
+
+
+class SentReading(msgspec.Struct, frozen=True, gc=False):
+    """A reading whose fields have the right types; whether they make sense is for the verdict."""
+
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    value: float
+    installation_id: UUID | None = None
+    meter_installation_id: UUID | None = None
+    meter_serial: str | None = None
+    rssi_dbm: float | None = None
+    battery_level_pct: float | None = None
+    gateway_id: str | None = None
+
+
+class _Batch(msgspec.Struct, frozen=True):
+    readings: list[SentReading]
+    gateway_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A message's readings in their order, those that are none as `Refused`.
+
+    `claimed_gateway` is the gateway that the body says it is from, whatever was written there; None where it says
+    nothing.
+    """
+
+    readings: Sequence[SentReading | Refused]
+    claimed_gateway: object
+    body: bytes
+
+    def originals(self) -> list[str]:
+        """The text of each reading as it was sent. Cuts the body up again: only for messages with refused ones."""
+        return [element.text for element in _elements(JsonText.parse(self.body))]
+
+
+def parse(body: bytes) -> Payload:
+    """Read a message. Raises `NotAMessageError` for what is neither object nor list, too large, too deep, not JSON."""
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise NotAMessageError(f"{len(body)} bytes, more than {MAX_MESSAGE_BYTES}")
+    try:
+        batch = msgspec.json.decode(body, type=_Batch)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _parse_slowly(body)
+    return Payload(batch.readings, batch.gateway_id, body)
+
+
+def _parse_slowly(body: bytes) -> Payload:
+    try:
+        text = JsonText.parse(body)
+    except NotJsonError as error:
+        raise NotAMessageError(str(error)) from error
+    readings = [read(element.value) for element in _elements(text)]
+    claimed = text.value.get("gateway_id") if isinstance(text.value, dict) else None
+    return Payload(readings, claimed, body)
+
+
+def _elements(text: JsonText) -> Sequence[JsonText]:
+    """A message's readings: an object with `readings` is a batch, another object is one, a list is many."""
+    if isinstance(text.value, list):
+        return text.elements()
+    if not isinstance(text.value, dict):
+        raise NotAMessageError("neither an object nor a list")
+    if "readings" not in text.value:
+        return [text]
+    readings = text.member("readings")
+    if not isinstance(readings.value, list):
+        raise NotAMessageError("`readings` is no list")
+    return readings.elements()
+
+
+def read(value: object) -> SentReading | Refused:
+    """One decoded JSON value as a reading, or the first thing that is wrong with it."""
+    if not isinstance(value, dict):
+        return Refused(Reason.NOT_AN_OBJECT, f"a reading is an object, this is {_shown(value)}")
+    fault = _fault(value)
+    if fault is not None:
+        return fault
+    try:
+        return msgspec.convert(value, SentReading)
+    except msgspec.ValidationError as error:
+        return Refused(Reason.MALFORMED, str(error))
+
+
+def _fault(reading: dict[str, object]) -> Refused | None:
+    """What is wrong with the types of a reading's fields, by name."""
+    return _fault_of_name(reading) or _fault_of_time(reading.get("timestamp")) or _fault_of_numbers(reading)
+
+
+def _fault_of_name(reading: dict[str, object]) -> Refused | None:
+    for name in ("installation_id", "meter_installation_id"):
+        written = reading.get(name)
+        if written is not None and not _converts(written, UUID):
+            return Refused(Reason.INVALID_INSTALLATION_ID, f"{name} is no UUID: {_shown(written)}")
+    serial = reading.get("meter_serial")
+    if serial is not None and not isinstance(serial, str):
+        return Refused(Reason.INVALID_METER_SERIAL, f"meter_serial is no string: {_shown(serial)}")
+    return None
+
+
+def _fault_of_time(time: object) -> Refused | None:
+    if not isinstance(time, str) or not _converts(time, datetime):
+        return Refused(Reason.INVALID_TIMESTAMP, f"timestamp is no ISO 8601 time: {_shown(time)}")
+    if not _converts(time, Annotated[datetime, msgspec.Meta(tz=True)]):
+        return Refused(Reason.NAIVE_TIMESTAMP, f"timestamp has no offset from UTC: {_shown(time)}")
+    return None
+
+
+def _fault_of_numbers(reading: dict[str, object]) -> Refused | None:
+    value = reading.get("value")
+    if not _is_number(value):
+        return Refused(Reason.INVALID_VALUE, f"value is no finite number: {_shown(value)}")
+    for name, reason in (("rssi_dbm", Reason.INVALID_RSSI), ("battery_level_pct", Reason.INVALID_BATTERY_LEVEL)):
+        written = reading.get(name)
+        if written is not None and not _is_number(written):
+            return Refused(reason, f"{name} is no finite number: {_shown(written)}")
+    return None
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= MAX_FLOAT
+
+
+MAX_FLOAT = 1.7976931348623157e308
+"""The largest finite double; NaN compares false with it, infinities and larger integers exceed it."""
+
+
+def _converts(value: object, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _shown(value: object) -> str:
+    """The value as text that can be stored and printed: no control characters, not too long."""
+    shown = repr(value)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
+
+
+MAX_SHOWN = 120

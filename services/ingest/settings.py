@@ -1,0 +1,24 @@
+"""What ingest is told by its environment."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import BrokerUrl, ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """`MBUS_INGEST_…` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="MBUS_INGEST_")
+
+    broker_url: BrokerUrl
+    port: int = 8002
+    prefetch: Annotated[int, Field(ge=1, le=2000)] = 200
+    """Messages in hand at once; quorum queues allow 2,000."""
+    writers: Annotated[int, Field(ge=1, le=8)] = 2
+    batch_bytes: Annotated[int, Field(ge=1)] = 2 * 1024 * 1024
+    """A batch is closed before its messages exceed this; some 15,000 readings."""
+    grace_period_s: Annotated[float, Field(gt=0)] = 15.0
+    """How long a stop waits for what is in hand; the rest is delivered again."""

@@ -1,0 +1,57 @@
+"""The write of a group commit: store the batch, then tell what was heard, until the broker has confirmed it."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from faststream.rabbit import RabbitBroker
+
+from services.ingest.events import readings_stored
+from services.ingest.metrics import IngestMetrics
+from services.ingest.operations import DeadLetter, GatewayDelivery, store
+from shared import topology
+from shared.broker import RETRY_S, UNREACHABLE, publish
+from shared.clock import Clock
+from shared.logs import get_logger
+from shared.messages.cloudevents import CONTENT_TYPE
+from shared.messages.readings_stored import ReadingsStoredEvent, encode
+from shared.service_database import ServiceDatabase
+
+log = get_logger(__name__)
+
+
+class ReadingWriter:
+    """Commits batches and publishes their events; the messages are acknowledged only after that."""
+
+    def __init__(self, database: ServiceDatabase, broker: RabbitBroker, metrics: IngestMetrics, clock: Clock) -> None:
+        self._database = database
+        self._broker = broker
+        self._metrics = metrics
+        self._clock = clock
+
+    async def write(self, deliveries: Sequence[GatewayDelivery]) -> list[DeadLetter | None]:
+        """Store and tell; for each delivery None, or why it is a dead letter."""
+        started = time.perf_counter()
+        batch = await store(self._database.engine, deliveries, self._clock)
+        self._metrics.committed(batch, messages=len(deliveries), seconds=time.perf_counter() - started)
+        for event in readings_stored(batch.accepted, self._clock()):
+            await self._tell(event)
+        return [batch.dead_letters.get(number) for number in range(len(deliveries))]
+
+    async def _tell(self, event: ReadingsStoredEvent) -> None:
+        """Publish until it is confirmed: the commit is done, and to write it again would tell nothing new."""
+        while True:
+            try:
+                await publish(
+                    self._broker,
+                    encode(event),
+                    exchange=topology.EVENTS,
+                    routing_key=topology.readings_stored_key(event.data.tenant_id),
+                    content_type=CONTENT_TYPE,
+                    message_id=event.id,
+                )
+            except UNREACHABLE as error:
+                log.warning("event_not_published", event_id=event.id, error=repr(error), retry_in_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
