@@ -23,9 +23,9 @@ class InstallationState(StrEnum):
 class InstallationStatus(Base):
     """When an installation was last heard, by the reading's own timestamp, and what alerts thinks of it.
 
-    Registration makes the row; after that only alerts writes it. `due_at` is when alerts looks at it again: never
-    later than the moment at which it would turn stale, but possibly earlier, because a reading does not move it
-    (docs/architecture/staleness.md). A stale one has none: only a reading ends that.
+    A trigger makes the row when the installation is registered; after that only alerts writes it. `due_at` is when
+    alerts looks at it again: never later than the moment at which it would turn stale, but often earlier, because a
+    reading does not move it (docs/architecture/staleness.md). A stale one has none: only a reading ends that.
     """
 
     __tablename__ = "installation_status"

@@ -54,7 +54,6 @@ async def carry_out(session: AsyncSession, plan: Plan, *, now: datetime, progres
     await writer.update(
         MeterInstallation, [{"id": it.id, "replaces_id": it.replaces_id} for it in installations.updated]
     )
-    await writer.insert(InstallationStatus, [_first_status(it, now) for it in created])
     await _look_again(session, plan.redated, now)
 
 
@@ -101,17 +100,6 @@ def _correctable(installation: Installation) -> Columns:
     columns = asdict(installation)
     del columns["tenant_id"], columns["replaces_id"]
     return columns
-
-
-def _first_status(installation: Installation, now: datetime) -> Columns:
-    """Due at once: alerts looks at it then and works out when it really falls due. What has ended never does."""
-    return {
-        "installation_id": installation.id,
-        "tenant_id": installation.tenant_id,
-        "state": InstallationState.NEVER_SEEN,
-        "state_since": now,
-        "due_at": installation.installed_at if installation.deleted_at is None else None,
-    }
 
 
 async def _look_again(session: AsyncSession, redated: Sequence[UUID], now: datetime) -> None:

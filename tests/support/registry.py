@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from shared.database import create_sessions
 from shared.models import (
     Gateway,
-    InstallationStatus,
     MeterInstallation,
     Property,
     PropertyConfig,
@@ -81,8 +80,6 @@ async def _add_meter(session: AsyncSession, building: Building, serial: str, ins
         installed_at=installed_at,
     )
     session.add(installation)
-    await session.flush()
-    session.add(InstallationStatus(installation_id=installation.id, tenant_id=building.tenant_id, due_at=installed_at))
     await session.flush()
     building.meters[serial] = installation.id
     return installation.id

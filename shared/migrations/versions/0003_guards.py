@@ -1,4 +1,4 @@
-"""What the database itself holds: installations stay, and no value of a reading changes without a trace.
+"""What the database itself holds: installations stay, have a status, and no reading's value changes without a trace.
 
 Revision ID: 0003
 Revises: 0002
@@ -36,6 +36,21 @@ def upgrade() -> None:
         " FOR EACH ROW WHEN (OLD.id <> NEW.id OR OLD.tenant_id <> NEW.tenant_id)"
         " EXECUTE FUNCTION meter_installation_is_permanent()"
     )
+    # Due at once: alerts looks at it and works out when it really falls due.
+    op.execute(
+        """
+        CREATE FUNCTION meter_installation_has_status() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.installation_status (installation_id, tenant_id, due_at)
+            SELECT id, tenant_id, installed_at FROM registered;
+            RETURN NULL;
+        END $$
+        """
+    )
+    op.execute(
+        "CREATE TRIGGER meter_installation_has_status AFTER INSERT ON meter_installation"
+        " REFERENCING NEW TABLE AS registered FOR EACH STATEMENT EXECUTE FUNCTION meter_installation_has_status()"
+    )
     op.execute(
         """
         CREATE FUNCTION reading_keep_old_value() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -56,6 +71,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER reading_keep_old_value ON reading")
     op.execute("DROP FUNCTION reading_keep_old_value()")
-    for what in ("no_delete", "no_truncate", "no_move"):
+    for what in ("no_delete", "no_truncate", "no_move", "has_status"):
         op.execute(f"DROP TRIGGER meter_installation_{what} ON meter_installation")
+    op.execute("DROP FUNCTION meter_installation_has_status()")
     op.execute("DROP FUNCTION meter_installation_is_permanent()")
