@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -14,8 +15,14 @@ class TooPowerfulRoleError(Exception):
 
 
 def asyncpg_url(url: str) -> URL:
-    """The URL with the driver that is used here, whatever the URL said (`postgresql://` is enough)."""
-    return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    """The URL with the driver that is used here, whatever the URL said (`postgresql://` is enough).
+
+    libpq's `sslmode` becomes the driver's `ssl`, which takes the same values.
+    """
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    if "sslmode" in parsed.query:
+        parsed = parsed.update_query_dict({"ssl": parsed.query["sslmode"]}).difference_update_query(["sslmode"])
+    return parsed
 
 
 def create_engine(
@@ -33,15 +40,26 @@ def create_engine(
         max_overflow=max_overflow,
         pool_pre_ping=True,
         pool_recycle=3600,
-        connect_args={
-            "timeout": 10,
-            "server_settings": {
-                "application_name": application_name,
-                "statement_timeout": str(statement_timeout_ms),
-                "timezone": "UTC",
-            },
-        },
+        connect_args=_connect_arguments(application_name, statement_timeout_ms),
     )
+
+
+def driver_arguments(url: str, *, application_name: str) -> dict[str, Any]:
+    """What asyncpg takes to open connections like those of `create_engine`."""
+    parsed = asyncpg_url(url)
+    _, of_url = parsed.get_dialect()().create_connect_args(parsed)
+    return {**of_url, **_connect_arguments(application_name, STATEMENT_TIMEOUT_MS)}
+
+
+def _connect_arguments(application_name: str, statement_timeout_ms: int) -> dict[str, Any]:
+    return {
+        "timeout": 10,
+        "server_settings": {
+            "application_name": application_name,
+            "statement_timeout": str(statement_timeout_ms),
+            "timezone": "UTC",
+        },
+    }
 
 
 @asynccontextmanager

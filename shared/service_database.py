@@ -22,6 +22,9 @@ _log = get_logger(__name__)
 class DatabaseAwayError(Exception):
     """The database has not answered since the service started."""
 
+    def __init__(self) -> None:
+        super().__init__("the database has not answered yet")
+
 
 DATABASE_FAILURES: tuple[type[Exception], ...] = (
     DatabaseAwayError,
@@ -62,8 +65,8 @@ class ServiceDatabase:
     """
 
     def __init__(self, url: str, *, application_name: str) -> None:
-        self._url = url
-        self._application_name = application_name
+        self.url = url
+        self.application_name = application_name
         self._verified: AsyncEngine | None = None
 
     @asynccontextmanager
@@ -73,7 +76,7 @@ class ServiceDatabase:
         A login with too much power raises `TooPowerfulRoleError` (in an ExceptionGroup, as of any task group), also
         when that is found later: then it cancels the task that opened.
         """
-        engine = create_engine(self._url, application_name=self._application_name)
+        engine = create_engine(self.url, application_name=self.application_name)
         try:
             async with asyncio.TaskGroup() as tasks:
                 verifying = tasks.create_task(self._verify(engine))
@@ -85,10 +88,15 @@ class ServiceDatabase:
             await engine.dispose()
 
     @property
+    def verified(self) -> bool:
+        """Whether the database has answered and the login is one that may be used."""
+        return self._verified is not None
+
+    @property
     def engine(self) -> AsyncEngine:
         """The engine; `DatabaseAwayError` until the database answered for the first time."""
         if self._verified is None:
-            raise DatabaseAwayError("the database has not answered yet")
+            raise DatabaseAwayError
         return self._verified
 
     async def check(self) -> None:

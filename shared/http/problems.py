@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from shared.http.answers import json_answer
+from shared.http.cursors import CursorError
 from shared.service_database import DATABASE_FAILURES, is_away, took_too_long
 
 PROBLEM_JSON = "application/problem+json"
@@ -55,6 +56,7 @@ def answer_with_problems(app: FastAPI) -> None:
     """Make every error of `app` a problem: its own, bad input, a database that is away, and what nobody foresaw."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_input)
+    app.add_exception_handler(CursorError, _bad_cursor)
     app.add_exception_handler(Exception, _unforeseen)
     for failure in DATABASE_FAILURES:
         app.add_exception_handler(failure, _database_failure)
@@ -98,6 +100,10 @@ async def _bad_input(_: Request, error: Exception) -> Response:
         errors.append(FieldError(location, ".".join(map(str, path)), problem["msg"].removeprefix("Value error, ")))
     detail = "; ".join(f"{one.field}: {one.detail}" if one.field else one.detail for one in errors)
     return _answer(Problem("Unprocessable Content", 422, detail, errors=errors))
+
+
+async def _bad_cursor(_: Request, error: Exception) -> Response:
+    return _answer(Problem("Bad Request", 400, f"cursor: {error}", errors=[FieldError("query", "cursor", str(error))]))
 
 
 async def _database_failure(_: Request, error: Exception) -> Response:

@@ -1,0 +1,46 @@
+"""`GET /properties` and `GET /properties/{id}`."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from services.query.database import QueryDatabase
+from services.query.queries.properties import PropertiesPage, PropertyWithUnits, one_property, properties_page
+from shared.http.answers import json_answer
+from shared.http.authentication import Authenticate
+from shared.http.pages import LIMIT_DEFAULT, Cursor, Limit
+from shared.http.problems import ProblemError, problems
+from shared.http.tokens import Caller
+
+
+def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
+    """Routes about properties; `reader` is the caller that may read them."""
+    router = APIRouter(tags=["properties"])
+
+    @router.get(
+        "/properties",
+        summary="Properties with units and config, by name",
+        response_model=PropertiesPage,
+        responses=problems(400, 401, 403, 422, 503),
+    )
+    async def list_properties(
+        caller: Annotated[Caller, Depends(reader)], cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+    ) -> Response:
+        return json_answer(await properties_page(database, tenant_id=caller.tenant_id, cursor=cursor, limit=limit))
+
+    @router.get(
+        "/properties/{property_id}",
+        summary="One property with units and config",
+        response_model=PropertyWithUnits,
+        responses=problems(401, 403, 404, 422, 503),
+    )
+    async def get_property(
+        caller: Annotated[Caller, Depends(reader)], property_id: Annotated[UUID, Path()]
+    ) -> Response:
+        found = await one_property(database, tenant_id=caller.tenant_id, property_id=property_id)
+        if found is None:
+            raise ProblemError(404, "No such property.")
+        return json_answer(found)
+
+    return router

@@ -1,0 +1,63 @@
+"""The query service's database: sessions that see one tenant, and the bare driver for the hot path."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from typing_extensions import override
+
+from shared.database import create_sessions, driver_arguments
+from shared.service_database import DatabaseAwayError, ServiceDatabase
+
+DRIVER_CONNECTIONS = 10
+ACQUIRE_TIMEOUT_S = 10.0
+
+
+class QueryDatabase(ServiceDatabase):
+    """A service's database with the two ways in which query reads it."""
+
+    _pool: "asyncpg.Pool[asyncpg.Record] | None" = None
+
+    @override
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with super().open(), self._open_pool():
+            yield
+
+    @asynccontextmanager
+    async def tenant_session(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
+        """A transaction in which row-level security lets through what is `tenant_id`'s.
+
+        It is the second lock: every statement has its own tenant filter (docs/architecture/isolation.md).
+        """
+        async with create_sessions(self.engine).begin() as session:
+            await session.execute(select(func.set_config("mbus.tenant_id", str(tenant_id), True)))
+            yield session
+
+    @asynccontextmanager
+    async def driver(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection of the driver's own pool, outside a transaction.
+
+        For a statement that sets its tenant itself. SQLAlchemy's connection costs 0.7 ms where this costs 0.1.
+        """
+        if self._pool is None or not self.verified:
+            raise DatabaseAwayError
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _open_pool(self) -> AsyncIterator[None]:
+        async def keep_as_it_is(_: object) -> None:
+            """Leave out the round trip that resets a returned connection: nothing outlives a statement here."""
+
+        async with asyncpg.create_pool(
+            **driver_arguments(self.url, application_name=self.application_name),
+            min_size=0,  # so that a database that is away does not stop the start
+            max_size=DRIVER_CONNECTIONS,
+            reset=keep_as_it_is,
+        ) as self._pool:
+            yield

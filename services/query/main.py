@@ -1,0 +1,51 @@
+"""Builds the application from its settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.query.api.installations import installations_router
+from services.query.api.properties import properties_router
+from services.query.api.readings import readings_router
+from services.query.database import QueryDatabase
+from services.query.settings import QuerySettings
+from shared.clock import Clock, utc_now
+from shared.http.app import create_http_app
+from shared.http.authentication import caller_with
+from shared.http.tokens import TokenVerifier
+from shared.telemetry import create_registry
+
+DESCRIPTION = """\
+Meter installations, their state, and their readings, for the tenant of your token (scope `readings:read`).
+
+Times are UTC. A list answers one page; pass its `next_cursor` on to get the next one. What is another tenant's does
+not exist for you: a 404. Errors are problem+json (RFC 9457)."""
+
+
+def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
+    """The query service. Its database engine lives as long as the application's lifespan; `clock` judges tokens."""
+    database = QueryDatabase(settings.database_url.get_secret_value(), application_name="mbus-query")
+    tokens = TokenVerifier(
+        secret=settings.jwt_secret.get_secret_value(),
+        audience=settings.jwt_audience,
+        issuer=settings.jwt_issuer,
+        clock=clock,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with database.open():
+            yield
+
+    app = create_http_app(
+        title="M-Bus Gateway: query",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        readiness={"database": database.check},
+        registry=create_registry(),
+    )
+    reader = caller_with("readings:read", tokens)
+    for router in (readings_router, installations_router, properties_router):
+        app.include_router(router(database, reader))
+    return app

@@ -1,0 +1,94 @@
+"""Properties with their units and config: a fixed number of statements, however many properties a page has."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.orm import joinedload, selectinload
+
+from services.query.database import QueryDatabase
+from shared.http.cursors import decode_cursor, encode_cursor
+from shared.http.pages import Page
+from shared.models import Property, PropertyConfig, Unit
+
+
+@dataclass(slots=True)
+class UnitOfProperty:
+    """A flat or room, which meters are mounted in."""
+
+    id: UUID
+    label: str
+
+
+@dataclass(slots=True)
+class ConfigOfProperty:
+    """How the property's meters are read and billed."""
+
+    expected_interval: Annotated[timedelta, Field(description="From reading to reading: an ISO 8601 duration.")]
+    billing_start_month: Annotated[int, Field(ge=1, le=12, description="1 is January.")]
+
+
+@dataclass(slots=True)
+class PropertyWithUnits:
+    """A building with its units, by label, and its config."""
+
+    id: UUID
+    name: str
+    address: str
+    config: ConfigOfProperty | None
+    units: list[UnitOfProperty]
+
+
+@dataclass(slots=True)
+class PropertiesPage(Page[PropertyWithUnits]):
+    """Properties by name."""
+
+
+async def properties_page(
+    database: QueryDatabase, *, tenant_id: UUID, cursor: str | None, limit: int
+) -> PropertiesPage:
+    """A page of the tenant's properties; raises `CursorError`."""
+    scope = ("properties", tenant_id)
+    statement = _of_tenant(tenant_id).order_by(Property.name, Property.id).limit(limit + 1)
+    if cursor is not None:
+        name, property_id = decode_cursor(cursor, tuple[str, UUID], scope=scope)
+        statement = statement.where(tuple_(Property.name, Property.id) > tuple_(name, property_id))
+    async with database.tenant_session(tenant_id) as session:
+        found = (await session.scalars(statement)).all()
+    items = [_answer(one) for one in found[:limit]]
+    has_next = len(found) > limit
+    position = (items[-1].name, items[-1].id) if has_next else None
+    return PropertiesPage(items, encode_cursor(position, scope=scope) if position else None, has_next)
+
+
+async def one_property(database: QueryDatabase, *, tenant_id: UUID, property_id: UUID) -> PropertyWithUnits | None:
+    """The tenant's property with that id, or None."""
+    async with database.tenant_session(tenant_id) as session:
+        found = await session.scalar(_of_tenant(tenant_id).where(Property.id == property_id))
+    return None if found is None else _answer(found)
+
+
+def _of_tenant(tenant_id: UUID) -> Select[Property]:
+    return (
+        select(Property)
+        .where(Property.tenant_id == tenant_id, Property.deleted_at.is_(None))
+        .options(joinedload(Property.config), selectinload(Property.units.and_(Unit.deleted_at.is_(None))))
+    )
+
+
+def _answer(found: Property) -> PropertyWithUnits:
+    units = sorted(found.units, key=lambda unit: unit.label)
+    return PropertyWithUnits(
+        id=found.id,
+        name=found.name,
+        address=found.address,
+        config=_config(found.config),
+        units=[UnitOfProperty(unit.id, unit.label) for unit in units],
+    )
+
+
+def _config(config: PropertyConfig | None) -> ConfigOfProperty | None:
+    return None if config is None else ConfigOfProperty(config.expected_interval, config.billing_start_month)

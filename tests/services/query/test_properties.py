@@ -1,0 +1,125 @@
+"""`GET /properties` and `/properties/{id}`: buildings with their units and config."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database import create_sessions
+from shared.models import Property, PropertyConfig, Unit
+from tests.services.query.conftest import Headers
+from tests.support.registry import create_building
+
+
+async def add_properties(engine: AsyncEngine, tenant_id: UUID, names: list[str]) -> None:
+    """A property for each name, with units `a` and `b` and a config."""
+    async with create_sessions(engine).begin() as session:
+        for name in names:
+            house = Property(tenant_id=tenant_id, name=name, address="Testvej 2, 8000 Aarhus")
+            session.add(house)
+            await session.flush()
+            session.add_all([Unit(property_id=house.id, label=label) for label in ("b", "a")])
+            session.add(
+                PropertyConfig(property_id=house.id, expected_interval=timedelta(minutes=90), billing_start_month=6)
+            )
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """The statements that SQLAlchemy sends while the block lasts."""
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        sent.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_a_property_has_its_config_and_its_units_by_label(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    tenant = (await create_building(engine)).tenant_id
+    await add_properties(engine, tenant, ["A house"])
+    (item, _) = (await client.get("/properties", headers=headers(tenant))).json()["items"]
+    assert (item["name"], item["address"]) == ("A house", "Testvej 2, 8000 Aarhus")
+    assert item["config"] == {"expected_interval": "PT5400S", "billing_start_month": 6}
+    assert [unit["label"] for unit in item["units"]] == ["a", "b"]
+    one = await client.get(f"/properties/{item['id']}", headers=headers(tenant))
+    assert (one.status_code, one.json()) == (200, item)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+async def test_properties_come_by_name_whatever_the_page_size(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers, limit: int
+) -> None:
+    building = await create_building(engine)
+    async with engine.connect() as connection:
+        first = str(await connection.scalar(text("SELECT name FROM property")))
+    names = ["Ærøgade 1", "Aagade 1", "Zebragade 1", 'Quote\'s "gade" 1', "Bygade 1"]
+    await add_properties(engine, building.tenant_id, names)
+    async with engine.connect() as connection:
+        expected = list(await connection.scalars(text("SELECT name FROM property ORDER BY name")))
+    met: list[str] = []
+    url = f"/properties?limit={limit}"
+    page = (await client.get(url, headers=headers(building.tenant_id))).json()
+    while True:
+        met += [item["name"] for item in page["items"]]
+        if not page["has_next"]:
+            break
+        page = (await client.get(f"{url}&cursor={page['next_cursor']}", headers=headers(building.tenant_id))).json()
+    assert met == expected
+    assert sorted(met) == sorted([first, *names])
+
+
+async def test_fifty_properties_take_as_many_statements_as_one(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    tenant = (await create_building(engine)).tenant_id
+    await add_properties(engine, tenant, [f"House {number:02}" for number in range(49)])
+    counts = {}
+    for limit in (1, 50):
+        with counted_statements() as sent:
+            page = (await client.get(f"/properties?limit={limit}", headers=headers(tenant))).json()
+        assert len(page["items"]) == limit
+        assert all(item["units"] and item["config"] for item in page["items"])
+        counts[limit] = len(sent)
+    assert counts == {1: 3, 50: 3}  # the tenant, the properties with their configs, the units
+
+
+async def test_deleted_properties_and_units_are_gone(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    building = await create_building(engine)
+    await add_properties(engine, building.tenant_id, ["A house"])
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE unit SET deleted_at = now() WHERE label = 'a'"))
+        await connection.execute(
+            text("UPDATE property SET deleted_at = now() WHERE id = :id"), {"id": building.property_id}
+        )
+    (item,) = (await client.get("/properties", headers=headers(building.tenant_id))).json()["items"]
+    assert [unit["label"] for unit in item["units"]] == ["b"]
+    gone = await client.get(f"/properties/{building.property_id}", headers=headers(building.tenant_id))
+    assert gone.status_code == 404
+
+
+async def test_another_tenants_property_cannot_be_told_from_one_that_does_not_exist(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    theirs = await create_building(engine)
+    own = await create_building(engine)
+    stranger = headers(own.tenant_id)
+    listed = (await client.get("/properties", headers=stranger)).json()["items"]
+    assert [item["id"] for item in listed] == [str(own.property_id)]
+    foreign = await client.get(f"/properties/{theirs.property_id}", headers=stranger)
+    absent = await client.get(f"/properties/{uuid4()}", headers=stranger)
+    assert foreign.status_code == absent.status_code == 404
+    assert foreign.content == absent.content
