@@ -13,15 +13,27 @@ from shared.broker_admin import BrokerAdmin
 from shared.database import open_engine
 from shared.migrations.runner import SERVICE_ROLES, give_logins, migrate
 from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles, make_template
-from tests.support.servers import Servers, running_servers
+from tests.support.servers import Servers, ServersError, running_servers
 from tests.support.vhosts import Vhost
+
+USED = pytest.StashKey[Servers]()
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
+def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
     """The servers of `MBUS_TEST_DATABASE_URL` and `MBUS_TEST_BROKER_URL`, else containers, else embedded ones."""
-    with running_servers() as found:
-        yield found
+    try:
+        with running_servers() as found:
+            pytestconfig.stash[USED] = found
+            yield found
+    except ServersError as error:
+        pytest.exit(f"no servers to test with: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell on which servers the tests ran."""
+    if USED in config.stash:
+        terminalreporter.write_line(f"servers: {config.stash[USED].origin}")
 
 
 @pytest.fixture(scope="session")

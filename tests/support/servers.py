@@ -1,25 +1,77 @@
-"""The PostgreSQL and RabbitMQ servers that the tests run against."""
+"""The PostgreSQL and RabbitMQ servers that the tests run against: yours, else containers, else embedded ones."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from signal import SIGTERM, signal
+from types import FrameType
+
+from cli.stack.own_servers import management_beside
+from tests.support.containers import broker_container, database_container, why_no_containers
+from tests.support.embedded import embedded_broker, embedded_database
 
 
 @dataclass(frozen=True)
 class Servers:
-    """Administrators' URLs of the servers; tests touch only databases and vhosts that they made."""
+    """Administrators' URLs of the servers; tests touch only databases and vhosts that they made.
+
+    `origin` says in words where the servers come from.
+    """
 
     database_url: str
     broker_url: str
     management_url: str
+    origin: str = "servers that were passed in"
+
+
+class ServersError(Exception):
+    """The environment asks for servers that cannot be had; the text is one line."""
 
 
 @contextmanager
-def running_servers() -> Iterator[Servers]:
-    """Servers for the tests, running until the block ends."""
-    yield Servers(
-        os.environ["MBUS_TEST_DATABASE_URL"],
-        os.environ["MBUS_TEST_BROKER_URL"],
-        os.environ["MBUS_TEST_BROKER_MANAGEMENT_URL"],
-    )
+def running_servers(env: Mapping[str, str] = os.environ) -> Iterator[Servers]:
+    """Servers for the tests, running until the block ends; each of the two is decided on by itself.
+
+    `MBUS_TEST_SERVERS=embedded` or `containers` passes over all other ways.
+    """
+    with ExitStack() as running:
+        running.callback(signal, SIGTERM, signal(SIGTERM, _as_if_interrupted))
+        database_way, broker_way, why = _decide(env)
+        match database_way:
+            case "yours":
+                database_url = env["MBUS_TEST_DATABASE_URL"]
+            case "containers":
+                database_url = running.enter_context(database_container())
+            case _:
+                database_url = running.enter_context(embedded_database()).url
+        match broker_way:
+            case "yours":
+                broker_url = env["MBUS_TEST_BROKER_URL"]
+                management_url = env.get("MBUS_TEST_BROKER_MANAGEMENT_URL") or management_beside(broker_url)
+            case "containers":
+                broker_url, management_url = running.enter_context(broker_container())
+            case _:
+                broker = running.enter_context(embedded_broker())
+                broker_url, management_url = broker.url, broker.management_url
+        origin = f"PostgreSQL: {database_way}, RabbitMQ: {broker_way}{why}"
+        yield Servers(database_url, broker_url, management_url, origin)
+
+
+def _decide(env: Mapping[str, str]) -> tuple[str, str, str]:
+    """The way to a database and to a broker (`yours`, `containers` or `embedded`), and why no containers, in words."""
+    forced = env.get("MBUS_TEST_SERVERS", "")
+    if forced not in ("", "containers", "embedded"):
+        raise ServersError(f"MBUS_TEST_SERVERS is {forced!r}: it must be containers or embedded, or not set")
+    has = [not forced and bool(env.get(f"MBUS_TEST_{server}_URL")) for server in ("DATABASE", "BROKER")]
+    why = "" if forced == "embedded" or all(has) else why_no_containers() or ""
+    if why and forced:
+        raise ServersError(f"MBUS_TEST_SERVERS is {forced}, but {why}")
+    other = forced or ("embedded" if why else "containers")
+    database, broker = ("yours" if own else other for own in has)
+    return database, broker, f" ({why})" if why else ""
+
+
+def _as_if_interrupted(_: int, __: FrameType | None) -> None:
+    """Let a killed run stop its servers as an interrupted one does."""
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""The stack on this machine: its servers and services, started in the background and stopped again."""

@@ -1,0 +1,151 @@
+"""Processes in the background: started with a log of their own, waited for, recognised later, and stopped."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import SIGTERM, Signals
+from typing import Any, Self
+
+import psutil
+
+from cli.stack.accounts import Account
+from cli.stack.errors import StackError
+
+POLL_S = 0.1
+COMPLAINT = re.compile(r"error|fatal|panic|could not|cannot|failed|no space|in use|eaddrinuse", re.IGNORECASE)
+LINE_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class BackgroundProcess:
+    """A process by its number and its start, so that another one that later gets the number is never taken for it.
+
+    `since_boot` is in seconds: it does not move when the clock of the machine is set.
+    """
+
+    pid: int
+    since_boot: float
+    handle: "subprocess.Popen[bytes] | None" = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, pid: int, *, working_in: Path) -> Self | None:
+        """The process with this number, if it runs in that folder; None where there is none, or another."""
+        try:
+            found = psutil.Process(pid)
+            return cls(pid, _since_boot(found)) if Path(found.cwd()) == working_in.resolve() else None
+        except psutil.NoSuchProcess:
+            return None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs; one that has ended and was not collected by its parent does not."""
+        if self.handle is not None and self.handle.poll() is not None:
+            return False
+        return self._find() is not None
+
+    @property
+    def started_at(self) -> float | None:
+        """When it started, in seconds since 1970; None when it does not run."""
+        found = self._find()
+        return None if found is None else found.create_time()
+
+    def stop(self, *, patience_s: float, first: Signals = SIGTERM) -> bool:
+        """Ask it to end and wait; after `patience_s` it is killed with its children. False if it had to be."""
+        found = self._find()
+        if found is None:
+            return True
+        try:
+            family = [found, *found.children(recursive=True)]
+            found.send_signal(first)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied as error:
+            raise StackError(f"process {self.pid} belongs to somebody else and cannot be stopped") from error
+        _, alive = psutil.wait_procs([found], timeout=patience_s)
+        # What a server leaves behind for a moment ends by itself; only a stuck one is killed with all it has.
+        _, family = psutil.wait_procs(family, timeout=0 if alive else 5)
+        for straggler in family:
+            _kill(straggler)
+        psutil.wait_procs(family, timeout=5)
+        if self.handle is not None:
+            self.handle.wait()
+        return not alive
+
+    def _find(self) -> psutil.Process | None:
+        try:
+            found = psutil.Process(self.pid)
+            same = abs(_since_boot(found) - self.since_boot) < 1
+            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str],
+    folder: Path,
+    account: Account | None = None,
+    umask: int = -1,
+) -> BackgroundProcess:
+    """Start `command` in a session of its own, deaf to this terminal, with its output in `log`.
+
+    The log of the start before is kept beside it as `….1`.
+    """
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    who: dict[str, Any] = {} if account is None else account.as_popen
+    with log.open("wb") as output:
+        try:
+            handle = subprocess.Popen(
+                [str(part) for part in command],
+                env=dict(env),
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                umask=umask,
+                **who,
+            )
+        except OSError as error:
+            raise StackError(f"{command[0]} cannot be started: {error.strerror}") from error
+    try:
+        return BackgroundProcess(handle.pid, _since_boot(psutil.Process(handle.pid)), handle)
+    except psutil.NoSuchProcess:
+        return BackgroundProcess(handle.pid, 0, handle)
+
+
+def wait_until(
+    ready: Callable[[], bool], process: BackgroundProcess, *, name: str, log: Path, timeout_s: float
+) -> None:
+    """Wait until `ready()`; `StackError` with the log's last complaint when the process ends or takes too long."""
+    give_up_at = time.monotonic() + timeout_s
+    while not ready():
+        if not process.is_alive:
+            raise StackError(f"{name} did not start: {last_complaint(log)} (log: {log})")
+        if time.monotonic() > give_up_at:
+            raise StackError(f"{name} was not ready within {timeout_s:.0f} s: {last_complaint(log)} (log: {log})")
+        time.sleep(POLL_S)
+
+
+def last_complaint(log: Path) -> str:
+    """The last line of a log that speaks of a failure, else its last line."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    complaints = [line for line in lines if COMPLAINT.search(line)]
+    return (complaints or lines or ["it said nothing"])[-1][:LINE_LENGTH]
+
+
+def _since_boot(process: psutil.Process) -> float:
+    return process.create_time() - psutil.boot_time()
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,83 @@
+"""Servers that the tests start in containers, as docker-compose.yml would."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import docker.errors
+from testcontainers.community.postgres import PostgresContainer
+from testcontainers.core.config import testcontainers_config
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.wait_strategies import HttpWaitStrategy
+
+DATABASE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
+BROKER_IMAGE = "rabbitmq:4-management"
+BROKER_SETTINGS = Path(__file__).parents[2] / "deploy" / "rabbitmq"
+
+
+def why_no_containers() -> str | None:
+    """Why containers cannot be used here, in one line; None when they can: an engine answers and has the images."""
+    try:
+        client = docker.from_env()
+    except docker.errors.DockerException:
+        return "no Docker engine answers"
+    try:
+        client.ping()
+        for image in (DATABASE_IMAGE, BROKER_IMAGE):
+            if not _is_there(client, image):
+                return f"the image {image} is not here and cannot be pulled"
+        # The container that clears up after a killed run: without its image, runs clear up after themselves only.
+        testcontainers_config.ryuk_disabled = testcontainers_config.ryuk_disabled or not _is_there(
+            client, testcontainers_config.ryuk_image
+        )
+    except docker.errors.DockerException as error:
+        return f"the Docker engine refuses: {' '.join(str(error).split())}"
+    finally:
+        client.close()
+    return None
+
+
+def _is_there(client: docker.DockerClient, image: str) -> bool:
+    try:
+        client.images.get(image)
+    except docker.errors.ImageNotFound:
+        try:
+            client.images.pull(image)
+        except docker.errors.APIError:
+            return False
+    return True
+
+
+@contextmanager
+def database_container() -> Iterator[str]:
+    """A PostgreSQL with TimescaleDB until the block ends: the superuser's URL."""
+    container = PostgresContainer(
+        DATABASE_IMAGE, username="mbus", password=secrets.token_hex(16), dbname="mbus", driver=None
+    ).with_command(["postgres", "-c", "max_locks_per_transaction=512", "-c", "max_connections=200"])
+    with container:
+        yield container.get_connection_url()
+
+
+@contextmanager
+def broker_container() -> Iterator[tuple[str, str]]:
+    """A RabbitMQ 4 with this project's settings until the block ends: the administrator's AMQP and management URL."""
+    login = f"mbus:{secrets.token_hex(16)}"
+    name, password = login.split(":")
+    container = (
+        DockerContainer(BROKER_IMAGE)
+        .with_env("RABBITMQ_DEFAULT_USER", name)
+        .with_env("RABBITMQ_DEFAULT_PASS", password)
+        .with_exposed_ports(5672, 15672)
+        .with_copy_into_container(BROKER_SETTINGS / "20-mbus.conf", "/etc/rabbitmq/conf.d/20-mbus.conf")
+        .with_copy_into_container(BROKER_SETTINGS / "enabled_plugins", "/etc/rabbitmq/enabled_plugins")
+        # The node answers over HTTP first; only then does this check ask it whether AMQP is served.
+        .waiting_for(
+            HttpWaitStrategy(15672, "/api/health/checks/port-listener/5672").with_basic_credentials(name, password)
+        )
+    )
+    with container:
+        host = container.get_container_host_ip()
+        amqp, management = container.get_exposed_port(5672), container.get_exposed_port(15672)
+        yield f"amqp://{login}@{host}:{amqp}/", f"http://{login}@{host}:{management}"
