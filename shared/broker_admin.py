@@ -66,6 +66,10 @@ class BrokerAdmin:
         """Create the virtual host, with quorum as its default type of queue, if it is not there."""
         await self._call("PUT", f"vhosts/{_part(self.vhost)}", {"default_queue_type": "quorum"})
 
+    async def has_vhost(self) -> bool:
+        """Whether the virtual host is there."""
+        return await self._get(f"vhosts/{_part(self.vhost)}") is not None
+
     async def delete_vhost(self) -> None:
         """Delete the virtual host with all that is in it."""
         await self._call("DELETE", f"vhosts/{_part(self.vhost)}", missing_is_fine=True)
@@ -109,6 +113,10 @@ class BrokerAdmin:
             f"permissions/{_part(self.vhost)}/{_part(name)}",
             {"configure": ".*", "write": ".*", "read": ".*"},
         )
+
+    async def has_account(self, name: str) -> bool:
+        """Whether the broker has an account of this name, of any kind."""
+        return await self._get(f"users/{_part(name)}") is not None
 
     async def delete_account(self, name: str) -> None:
         """Delete an account; its connections end."""
