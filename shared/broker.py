@@ -14,6 +14,9 @@ from shared.logs import get_logger
 PUBLISH_TIMEOUT_S = 10.0
 RETRY_S = 2.0
 
+REASON_HEADER = "x-mbus-reason"
+"""Why a message is a dead letter."""
+
 UNREACHABLE = (OSError, AMQPException, TimeoutError)
 """What a broker that is away, restarting or refusing raises."""
 
@@ -77,6 +80,20 @@ async def publish(
             message_id=message_id,
             headers=dict(headers or {}),
         )
+
+
+async def dead_letter(broker: RabbitBroker, message: RabbitMessage, reason: str) -> None:
+    """Put a message aside, whole, with the reason. Acknowledge it only after this returns: then the broker has it."""
+    key = message.raw_message.routing_key or ""
+    log.warning("dead_letter", routing_key=key, reason=reason)
+    await publish(
+        broker,
+        message.body,
+        exchange=topology.DEAD_LETTERS,
+        routing_key=key,
+        content_type=message.content_type or "application/octet-stream",
+        headers={REASON_HEADER: reason},
+    )
 
 
 async def declare_topology(url: str, queues: Sequence[topology.Queue], exchanges: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from faststream.rabbit import RabbitBroker, RabbitMessage
 
 from services.ingest.operations import DeadLetter, GatewayDelivery
 from shared import topology
-from shared.broker import publish, working_queue
+from shared.broker import dead_letter, working_queue
 from shared.clock import Clock
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
@@ -39,7 +39,7 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock) -> N
     async def on_gateway_message(message: RabbitMessage) -> None:
         letter = await _outcome(message, commits, clock)
         if letter is not None:
-            await _dead_letter(broker, message, letter)
+            await dead_letter(broker, message, letter.reason)
 
 
 async def _outcome(message: RabbitMessage, commits: Commits, clock: Clock) -> DeadLetter | None:
@@ -76,16 +76,3 @@ def _accepted_at(message: RabbitMessage) -> datetime | None:
 def _times_returned(message: RabbitMessage) -> int:
     count = message.headers.get("x-delivery-count", 0)
     return count if isinstance(count, int) else 0
-
-
-async def _dead_letter(broker: RabbitBroker, message: RabbitMessage, letter: DeadLetter) -> None:
-    """Put the message aside, whole, with the reason; it is acknowledged only when the broker has it."""
-    log.warning("dead_letter", routing_key=message.raw_message.routing_key, reason=letter.reason)
-    await publish(
-        broker,
-        message.body,
-        exchange=topology.DEAD_LETTERS,
-        routing_key=message.raw_message.routing_key or "",
-        content_type=message.content_type or "application/octet-stream",
-        headers={"x-mbus-reason": letter.reason},
-    )

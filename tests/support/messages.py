@@ -36,6 +36,40 @@ async def publish_as_gateway(
         )
 
 
+async def publish_event(url: str, routing_key: str, body: bytes) -> None:
+    """Publish on the `events` exchange, confirmed and mandatory."""
+    async with open_channel(url) as channel:
+        exchange = await channel.get_exchange(topology.EVENTS)
+        await exchange.publish(aio_pika.Message(body), routing_key, timeout=10)
+
+
+class Subscriber:
+    """A queue of a subscriber's own, bound to an exchange."""
+
+    def __init__(self) -> None:
+        self._received: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+
+    @classmethod
+    @asynccontextmanager
+    async def on_alerts(cls, url: str, pattern: str) -> AsyncIterator["Subscriber"]:
+        """Bound to `alerts` with `pattern`, for as long as the block lasts."""
+        subscriber = cls()
+        async with open_channel(url) as channel:
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.bind(topology.ALERTS, pattern)
+            await queue.consume(subscriber._received.put, no_ack=True)
+            yield subscriber
+
+    async def next(self, *, timeout_s: float = 20) -> AbstractIncomingMessage:
+        """The next message, as soon as it comes."""
+        return await asyncio.wait_for(self._received.get(), timeout_s)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages came that nobody took yet."""
+        return self._received.qsize()
+
+
 async def next_message(url: str, queue: str, *, timeout_s: float = 20) -> AbstractIncomingMessage:
     """Take one message, as soon as there is one."""
     async with open_channel(url) as channel:

@@ -1,0 +1,29 @@
+"""Takes `readings.stored` events from the queue and hands them to the fold; acknowledges them last."""
+
+import msgspec
+from faststream import AckPolicy
+from faststream.rabbit import RabbitBroker, RabbitMessage
+
+from services.alerts.metrics import AlertsMetrics
+from shared import topology
+from shared.broker import dead_letter, working_queue
+from shared.group_commit import GroupCommit
+from shared.messages.readings_stored import ReadingsStored, decode
+
+Folds = GroupCommit[ReadingsStored, None]
+
+
+def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics) -> None:
+    """Let `broker` feed events to `folds`."""
+
+    @broker.subscriber(
+        working_queue(topology.ALERTS_QUEUE), ack_policy=AckPolicy.NACK_ON_ERROR, no_reply=True, title="readings stored"
+    )
+    async def on_readings_stored(message: RabbitMessage) -> None:
+        try:
+            event = decode(message.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            await dead_letter(broker, message, f"no readings.stored event: {error}")
+            return
+        await folds.submit(event.data)
+        metrics.heard.inc(sum(heard.count for heard in event.data.installations))

@@ -1,0 +1,71 @@
+"""Builds alerts from its settings."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from services.alerts.consumer import register_consumer
+from services.alerts.metrics import AlertsMetrics
+from services.alerts.operations import fold
+from services.alerts.settings import AlertsSettings
+from services.alerts.watch import Watch
+from shared import topology
+from shared.broker import check, create_broker, running
+from shared.clock import Clock, utc_now
+from shared.database_errors import refuses_data
+from shared.group_commit import GroupCommit
+from shared.http.app import create_http_app
+from shared.messages.readings_stored import ReadingsStored
+from shared.models import InstallationState
+from shared.service_database import ServiceDatabase
+from shared.telemetry import create_registry
+
+FOLD_AT_MOST = 20_000
+"""Installations folded in one transaction."""
+
+QUEUES = (topology.DEAD_LETTERS_QUEUE, topology.ALERTS_QUEUE)
+
+
+def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
+    """The service: an HTTP face for health and metrics; the consumer and the watch for as long as that lives."""
+    registry = create_registry()
+    metrics = AlertsMetrics(registry)
+    database = ServiceDatabase(settings.database_url.get_secret_value(), application_name="mbus-alerts")
+    broker_url = settings.broker_url.get_secret_value()
+    broker = create_broker(
+        broker_url, app_id="mbus-alerts", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
+    )
+    watch = Watch(database, broker, settle=timedelta(seconds=settings.settle_s), metrics=metrics, clock=clock)
+
+    async def write(events: Sequence[ReadingsStored]) -> list[None]:
+        recovered = await fold(database.engine, events, clock())
+        metrics.transitions.labels(InstallationState.FRESH.value).inc(recovered)
+        return [None] * len(events)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        folds = GroupCommit[ReadingsStored, None](
+            write,
+            weigh=lambda event: len(event.installations),
+            max_weight=FOLD_AT_MOST,
+            writers=1,
+            refuses_data=refuses_data,
+        )
+        register_consumer(broker, folds, metrics)
+        async with (
+            database.open(),
+            folds,
+            running(broker, broker_url, queues=QUEUES, exchanges=(topology.ALERTS,)),
+            watch.running(),
+        ):
+            yield
+
+    return create_http_app(
+        title="M-Bus Gateway: alerts",
+        description="Knows when each meter was last heard. This is its health and its metrics; alerts go by RabbitMQ.",
+        lifespan=lifespan,
+        readiness={"database": database.check, "broker": lambda: check(broker)},
+        registry=registry,
+    )

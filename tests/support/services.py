@@ -1,0 +1,31 @@
+"""The services as a program runs them, in this process, against a test's database and the session's vhost."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.alerts.main import create_app as create_alerts
+from services.alerts.settings import AlertsSettings
+from services.ingest.main import create_app as create_ingest
+from services.ingest.settings import IngestSettings
+from tests.support.databases import Database
+from tests.support.vhosts import Vhost
+
+
+@asynccontextmanager
+async def running_ingest(database: Database, vhost: Vhost) -> AsyncIterator[None]:
+    """Ingest, consuming."""
+    settings = IngestSettings.model_validate({"database_url": database.ingest_url, "broker_url": vhost.ingest_url})
+    app = create_ingest(settings)
+    async with app.router.lifespan_context(app):
+        yield
+
+
+@asynccontextmanager
+async def running_alerts(database: Database, vhost: Vhost, *, settle_s: float = 0) -> AsyncIterator[None]:
+    """Alerts, consuming, and judging after `settle_s`."""
+    settings = AlertsSettings.model_validate(
+        {"database_url": database.alerts_url, "broker_url": vhost.alerts_url, "settle_s": settle_s}
+    )
+    app = create_alerts(settings)
+    async with app.router.lifespan_context(app):
+        yield
