@@ -61,6 +61,8 @@ def parse(body: bytes) -> Payload:
     if len(body) > MAX_MESSAGE_BYTES:
         raise NotAMessageError(f"{len(body)} bytes, more than {MAX_MESSAGE_BYTES}")
     try:
+        if not body.isascii():
+            body.decode()  # the decoder skips unknown parts unread, but a message is UTF-8 as a whole
         batch = msgspec.json.decode(body, type=_Batch)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return _parse_slowly(body)

@@ -120,7 +120,7 @@ async def test_what_is_no_event_becomes_a_dead_letter_and_the_worker_lives(engin
     await tell(vhost, heard(building, moment))
 
     async def folded() -> bool:
-        return (await status(engine, building.installation_ids[0]))[1] == moment
+        return bool((await status(engine, building.installation_ids[0]))[1] == moment)
 
     await eventually(folded)
 

@@ -1,0 +1,152 @@
+"""The verdict on a reading, the plan of a merge, and what a commit tells: pure."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.events import INSTALLATIONS_PER_EVENT, readings_stored
+from services.ingest.merge import plan_rounds
+from services.ingest.payload import SentReading
+from services.ingest.reasons import Reason, Refused
+from services.ingest.verdicts import Accepted, Installation, Registry, judge
+from shared.messages.readings_stored import MAX_EVENT_BYTES, encode
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+TENANT, OTHER_TENANT = uuid4(), uuid4()
+HERE = Installation(uuid4(), TENANT, NOW - timedelta(days=100), None)
+ENDED = Installation(uuid4(), TENANT, NOW - timedelta(days=200), NOW - timedelta(days=100))
+FOREIGN = Installation(uuid4(), OTHER_TENANT, NOW - timedelta(days=100), None)
+REGISTRY = Registry(
+    {"GW-1": TENANT},
+    {one.id: one for one in (HERE, ENDED, FOREIGN)},
+    {(TENANT, "70000000"): [ENDED, HERE]},
+)
+
+
+def verdict(
+    *, sender: str = "GW-1", claimed: object = None, at: datetime = NOW, **fields: object
+) -> Accepted | Refused:
+    named = {"installation_id": HERE.id} if not {"installation_id", "meter_serial"} & set(fields) else {}
+    reading = SentReading(timestamp=at, value=1.5, **(named | fields))  # type: ignore[arg-type] # fields are a case's own
+    return judge(reading, gateway_id=sender, claimed_gateway=claimed, received_at=NOW, registry=REGISTRY, now=NOW)
+
+
+def reason(result: Accepted | Refused) -> Reason | None:
+    return result.reason if isinstance(result, Refused) else None
+
+
+def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
+    assert verdict(rssi_dbm=-70.6, battery_level_pct=99.5) == Accepted(HERE.id, NOW, 1.5, NOW, -71, 100, TENANT, "GW-1")
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ({"sender": "GW-2"}, Reason.UNKNOWN_GATEWAY),
+        ({"claimed": "GW-2"}, Reason.GATEWAY_MISMATCH),
+        ({"claimed": 7}, Reason.GATEWAY_MISMATCH),
+        ({"gateway_id": "GW-2"}, Reason.GATEWAY_MISMATCH),
+        ({"installation_id": None}, Reason.NO_INSTALLATION),
+        ({"installation_id": UUID(int=1)}, Reason.UNKNOWN_INSTALLATION),
+        ({"meter_serial": "00000000"}, Reason.UNKNOWN_INSTALLATION),
+        ({"installation_id": FOREIGN.id}, Reason.FOREIGN_INSTALLATION),
+        ({"installation_id": ENDED.id}, Reason.INSTALLATION_DELETED),
+        ({"at": NOW + timedelta(hours=1, seconds=1)}, Reason.IN_THE_FUTURE),
+        ({"at": HERE.installed_at - timedelta(days=1, seconds=1)}, Reason.BEFORE_INSTALLATION),
+        ({"at": datetime.max.replace(tzinfo=UTC)}, Reason.IN_THE_FUTURE),
+        ({"at": datetime.min.replace(tzinfo=UTC)}, Reason.BEFORE_INSTALLATION),
+        ({"rssi_dbm": 51}, Reason.INVALID_RSSI),
+        ({"battery_level_pct": 255}, Reason.INVALID_BATTERY_LEVEL),
+        ({"claimed": "GW-1", "gateway_id": "GW-1"}, None),
+        ({"at": NOW + timedelta(hours=1)}, None),
+        ({"at": HERE.installed_at - timedelta(days=1)}, None),
+        ({"installation_id": ENDED.id, "at": NOW - timedelta(days=101)}, None),
+    ],
+    ids=str,
+)
+def test_each_case_has_its_reason(case: dict[str, object], expected: Reason | None) -> None:
+    assert reason(verdict(**case)) is expected  # type: ignore[arg-type] # a case names the arguments that it changes
+
+
+@pytest.mark.parametrize(("days_ago", "installation"), [(150, ENDED), (100, HERE), (5, HERE), (300, HERE)], ids=str)
+def test_a_serial_means_the_installation_that_had_it_then(days_ago: int, installation: Installation) -> None:
+    result = verdict(meter_serial="70000000", at=NOW - timedelta(days=days_ago))
+    if days_ago == 300:  # before either: judged, and refused, as one of the meter that is there now
+        assert reason(result) is Reason.BEFORE_INSTALLATION
+    else:
+        assert isinstance(result, Accepted)
+        assert result.installation_id == installation.id
+
+
+IDS = [UUID(int=n) for n in range(3)]
+Sent = tuple[int, int, float, int, bool]
+sent = st.tuples(
+    st.integers(0, 2), st.integers(0, 2), st.sampled_from([1.0, 2.0, 3.0]), st.integers(0, 30), st.just(True)
+)
+
+
+def accepted(one: Sent) -> tuple[Accepted, bool]:
+    installation, hour, value, received, may_correct = one
+    return (
+        Accepted(
+            IDS[installation],
+            NOW + timedelta(hours=hour),
+            value,
+            NOW + timedelta(seconds=received),
+            None,
+            None,
+            TENANT,
+            "GW-1",
+        ),
+        may_correct,
+    )
+
+
+@given(st.lists(sent, max_size=40, unique_by=lambda one: one[3]))
+def test_merging_the_rounds_leaves_what_merging_one_by_one_in_order_would(batch: list[Sent]) -> None:
+    readings = [accepted(one) for one in batch]
+    naive: dict[object, list[float]] = {}
+    for reading, _ in sorted(readings, key=lambda item: item[0].received_at):
+        versions = naive.setdefault((reading.installation_id, reading.timestamp), [])
+        if not versions or versions[-1] != reading.value:
+            versions.append(reading.value)
+    merged: dict[object, list[float]] = {}
+    for one_round in plan_rounds(readings):
+        for key, reading in one_round.readings.items():
+            merged.setdefault(key, []).append(reading.value)
+    assert merged == naive
+
+
+def test_readings_that_may_not_correct_are_merged_first_and_by_themselves() -> None:
+    rounds = plan_rounds(
+        [accepted((0, 0, 1.0, 5, True)), accepted((0, 0, 2.0, 1, False)), accepted((1, 0, 3.0, 2, False))]
+    )
+    assert [one.corrects for one in rounds] == [False, True]
+    assert [len(one.readings) for one in rounds] == [2, 1]
+
+
+def test_a_commit_tells_the_newest_reading_of_each_installation_once_a_tenant() -> None:
+    readings = [accepted((n % 2, n % 3, float(n), n, True))[0] for n in range(6)]
+    readings.append(readings[0]._replace(tenant_id=OTHER_TENANT, installation_id=FOREIGN.id, gateway_id="GW-9"))
+    events = readings_stored(readings, NOW)
+    assert {event.data.tenant_id for event in events} == {TENANT, OTHER_TENANT}
+    ours = next(event.data for event in events if event.data.tenant_id == TENANT)
+    assert {(one.installation_id, one.timestamp, one.count) for one in ours.installations} == {
+        (IDS[0], NOW + timedelta(hours=2), 3),
+        (IDS[1], NOW + timedelta(hours=2), 3),
+    }
+    assert ours.gateways == ["GW-1"]
+
+
+def test_a_large_commit_is_told_in_parts_below_the_size_limit() -> None:
+    wide = [
+        Accepted(UUID(int=n), NOW, -1.7976931348623157e308, NOW, -200, 100, TENANT, f"{n:064d}")
+        for n in range(2 * INSTALLATIONS_PER_EVENT + 1)
+    ]
+    events = readings_stored(wide, NOW)
+    assert [len(event.data.installations) for event in events] == [INSTALLATIONS_PER_EVENT, INSTALLATIONS_PER_EVENT, 1]
+    assert max(len(encode(event)) for event in events) <= MAX_EVENT_BYTES
+    assert len({event.id for event in events}) == 3
