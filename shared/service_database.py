@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 from sqlalchemy import text
@@ -16,7 +16,7 @@ from shared.logs import get_logger
 FIRST_ANSWER_S = 2.0
 RETRY_S = 1.0
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class DatabaseAwayError(Exception):
@@ -33,6 +33,7 @@ DATABASE_FAILURES: tuple[type[Exception], ...] = (
     PoolTimeoutError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 """What a statement or a connect can raise; `is_away` tells which of them pass by themselves."""
 
@@ -48,7 +49,8 @@ def is_away(error: BaseException) -> bool:
         return str(error.sqlstate).startswith(AWAY)
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # asyncpg's DataError; the others speak of the connection
-    return isinstance(error, DatabaseAwayError | OSError | PoolTimeoutError)
+    # The driver is confused in this way when the server closes a connection in the moment in which it is used.
+    return isinstance(error, asyncpg.InternalClientError | DatabaseAwayError | OSError | PoolTimeoutError)
 
 
 def took_too_long(error: BaseException) -> bool:
@@ -71,16 +73,18 @@ class ServiceDatabase:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Make the engine and wait up to `FIRST_ANSWER_S` for the database.
+        """Make the engine and wait for the first connect to succeed or fail, up to `FIRST_ANSWER_S`.
 
         A login with too much power raises `TooPowerfulRoleError` (in an ExceptionGroup, as of any task group), also
         when that is found later: then it cancels the task that opened.
         """
         engine = create_engine(self.url, application_name=self.application_name)
+        tried = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                verifying = tasks.create_task(self._verify(engine))
-                await asyncio.wait({verifying}, timeout=FIRST_ANSWER_S)
+                verifying = tasks.create_task(self._verify(engine, tried))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(tried.wait(), FIRST_ANSWER_S)
                 yield
                 verifying.cancel()
         finally:
@@ -104,13 +108,14 @@ class ServiceDatabase:
         async with self.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
 
-    async def _verify(self, engine: AsyncEngine) -> None:
-        while True:
+    async def _verify(self, engine: AsyncEngine, tried: asyncio.Event) -> None:
+        while not self.verified:
             try:
                 await refuse_powerful_role(engine)
             except DATABASE_FAILURES as error:
-                _log.warning("database.away", error=str(error), kind=type(error).__name__)
+                log.warning("database.away", error=str(error), kind=type(error).__name__)
+                tried.set()
                 await asyncio.sleep(RETRY_S)
             else:
                 self._verified = engine
-                return
+                tried.set()

@@ -32,10 +32,14 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 """Where a service listens; 0 lets the machine choose, and the log tells which."""
 
 
-class ServiceSettings(BaseSettings):
-    """What every service is told. A subclass sets `env_prefix`, such as `MBUS_INGEST_`, and a default port."""
+class Settings(BaseSettings):
+    """The base of all: of two bases the last one's configuration would win, so they must have the same."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+
+class ServiceSettings(Settings):
+    """What every service is told. A subclass sets `env_prefix`, such as `MBUS_INGEST_`, and a default port."""
 
     database_url: DatabaseUrl
     host: str = "127.0.0.1"

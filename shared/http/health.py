@@ -16,7 +16,7 @@ Check = Callable[[], Awaitable[None]]
 
 CHECK_TIMEOUT_S = 2.0
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ def health_router(
             async with asyncio.timeout(check_timeout_s):
                 await check()
         except Exception as error:  # noqa: BLE001 - whatever a check raises means "not ready"; the log has the rest
-            _log.warning("readiness.failed", check=name, error=str(error), kind=type(error).__name__)
+            log.warning("readiness.failed", check=name, error=str(error), kind=type(error).__name__)
             return type(error).__name__
         return "ok"
 

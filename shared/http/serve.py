@@ -21,7 +21,7 @@ REFUSED = 2
 
 S = TypeVar("S", bound=ServiceSettings)
 
-_log = get_logger(__name__)
+log = get_logger(__name__)
 
 
 class ListenError(Exception):
@@ -73,7 +73,7 @@ async def _serve(app: FastAPI, server: uvicorn.Server, listener: socket.socket) 
     # The lifespan is entered here and not by uvicorn, which would log what it raises and swallow it.
     async with app.router.lifespan_context(app):
         host, port = listener.getsockname()[:2]
-        _log.info("http.listening", host=host, port=port)
+        log.info("http.listening", host=host, port=port)
         await server.serve(sockets=[listener])
 
 

@@ -27,7 +27,7 @@ def parse_time(text: object) -> datetime:
         raise ValueError("must have an offset or end in Z")
     offset_at = form.start("offset")
     try:
-        return datetime.fromisoformat(text[:offset_at] + text[offset_at:].replace(" ", "+")).astimezone(UTC)
+        return datetime.fromisoformat(text[:offset_at] + text[offset_at:].upper().replace(" ", "+")).astimezone(UTC)
     except ValueError:
         raise ValueError(_SUCH_AS) from None
     except OverflowError:

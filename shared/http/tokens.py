@@ -9,9 +9,9 @@ from uuid import UUID
 
 import jwt
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings
 
 from shared.clock import Clock
+from shared.settings import Settings
 
 ALGORITHM = "HS256"
 SECRET_MIN_BYTES = 32
@@ -25,7 +25,7 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class TokenSettings(BaseSettings):
+class TokenSettings(Settings):
     """`MBUS_JWT_…`: what signs the tokens, and whom they must be for and from."""
 
     jwt_secret: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(validation_alias="MBUS_JWT_SECRET")
@@ -57,8 +57,8 @@ class TokenVerifier:
 
     def verify(self, token: str) -> Caller:
         """The caller that `token` speaks for; raises `TokenError`."""
-        if len(token) > TOKEN_MAX_CHARACTERS:
-            raise TokenError("the token is too long")
+        if len(token) > TOKEN_MAX_CHARACTERS or not token.isascii():
+            raise TokenError("the token cannot be read")
         try:
             claims = jwt.decode(
                 token,

@@ -1,7 +1,8 @@
 """The query service over ASGI, on this test's own database."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Protocol
 from uuid import UUID
 
 import httpx2
@@ -17,7 +18,33 @@ from tests.support.databases import Database
 
 SECRET = "a secret of the tests, long enough"
 
-Headers = Callable[[UUID], dict[str, str]]
+
+class Headers(Protocol):
+    """Makes the headers of a caller of a tenant, who may read unless the test says otherwise."""
+
+    def __call__(
+        self, tenant_id: UUID, *, scope: str = "readings:read", lifetime: timedelta = timedelta(minutes=5)
+    ) -> dict[str, str]: ...
+
+
+@pytest.fixture
+def headers() -> Headers:
+    def headers_of(
+        tenant_id: UUID, *, scope: str = "readings:read", lifetime: timedelta = timedelta(minutes=5)
+    ) -> dict[str, str]:
+        token = issue_token(
+            secret=SECRET,
+            audience="mbus",
+            issuer=None,
+            subject="tests",
+            tenant_id=tenant_id,
+            scopes=scope.split(),
+            now=utc_now(),
+            lifetime=lifetime,
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+    return headers_of
 
 
 @pytest.fixture
@@ -27,38 +54,15 @@ def settings(database: Database, monkeypatch: pytest.MonkeyPatch) -> QuerySettin
     return load(QuerySettings)
 
 
-@pytest.fixture
-def headers() -> Headers:
-    """Makes the headers of a caller of a tenant, who may read."""
-
-    def headers_of(tenant_id: UUID) -> dict[str, str]:
-        token = issue_token(
-            secret=SECRET,
-            audience="mbus",
-            issuer=None,
-            subject="tests",
-            tenant_id=tenant_id,
-            scopes=["readings:read"],
-            now=utc_now(),
-            lifetime=timedelta(minutes=5),
-        )
-        return {"Authorization": f"Bearer {token}"}
-
-    return headers_of
+def client_of(app: FastAPI) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://query")
 
 
 @pytest.fixture
-async def app(settings: QuerySettings) -> AsyncIterator[FastAPI]:
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield app
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(settings: QuerySettings) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the service; it says who calls only where a test adds `headers`."""
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://query") as client:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app), client_of(app) as client:
         yield client
 
 
@@ -67,6 +71,5 @@ async def client_without_database(monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """A client of a service that never reached its database: what it refuses, it refuses by itself."""
     monkeypatch.setenv("MBUS_QUERY_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     monkeypatch.setenv("MBUS_JWT_SECRET", SECRET)
-    transport = httpx2.ASGITransport(app=create_app(load(QuerySettings)))
-    async with httpx2.AsyncClient(transport=transport, base_url="http://query") as client:
+    async with client_of(create_app(load(QuerySettings))) as client:
         yield client

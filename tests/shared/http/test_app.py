@@ -1,0 +1,176 @@
+"""What every service's HTTP application has: health, metrics, and errors as problem+json."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from shared.http.app import create_http_app
+from shared.http.health import Check
+from shared.http.problems import ProblemError, problems
+from shared.telemetry import create_registry
+
+
+@asynccontextmanager
+async def nothing(_: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+def create(readiness: Mapping[str, Check] | None = None) -> FastAPI:
+    return create_http_app(
+        title="test", description="test", lifespan=nothing, readiness=readiness or {}, registry=create_registry()
+    )
+
+
+def client_of(app: FastAPI) -> httpx2.AsyncClient:
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+
+
+async def ready() -> None:
+    pass
+
+
+async def broken() -> None:
+    raise ConnectionRefusedError("a host and a port that are nobody's business")
+
+
+async def hanging() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_service_whose_parts_are_ready_is_ready() -> None:
+    async with client_of(create({"database": ready, "broker": ready})) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok"}}
+
+
+async def test_readiness_names_each_part_that_fails_and_waits_for_none() -> None:
+    async with client_of(create({"database": broken, "broker": hanging, "other": ready})) as client:
+        answer = await client.get("/readyz")
+        assert (await client.get("/livez")).json() == {"status": "ok"}
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "unavailable",
+        "checks": {"database": "ConnectionRefusedError", "broker": "TimeoutError", "other": "ok"},
+    }
+
+
+async def test_requests_are_counted_by_route_template_method_and_status() -> None:
+    app = create()
+
+    @app.get("/things/{thing}")
+    async def thing(thing: int) -> int:
+        return thing
+
+    async with client_of(app) as client:
+        for path in ("/things/1", "/things/2", "/things/x", "/nowhere", "/things/1/more"):
+            await client.get(path)
+        await client.request("BREW", "/things/1")
+        metrics = (await client.get("/metrics")).text
+    name = "mbus_http_request_duration_seconds_count"
+    counted = {line for line in metrics.splitlines() if line.startswith(name)}
+    assert counted == {
+        f'{name}{{method="GET",route="/things/{{thing}}",status="200"}} 2.0',
+        f'{name}{{method="GET",route="/things/{{thing}}",status="422"}} 1.0',
+        f'{name}{{method="GET",route="unmatched",status="404"}} 2.0',
+        f'{name}{{method="other",route="/things/{{thing}}",status="405"}} 1.0',
+    }
+    assert "process_resident_memory_bytes" in metrics
+
+
+class Wish(BaseModel):
+    count: int
+
+
+async def test_errors_are_problems_and_repeat_nothing_of_the_request() -> None:
+    app = create()
+
+    @app.post("/wishes")
+    async def wish(wish: Wish) -> None:
+        raise ProblemError(409, f"Already wished {wish.count} times.")
+
+    @app.get("/fault")
+    async def fault() -> None:
+        raise ZeroDivisionError("a secret")
+
+    async with client_of(app) as client:
+        answers = [
+            await client.post("/wishes", json={"count": 1}),
+            await client.post("/wishes", json={"count": "a secret"}),
+            await client.post("/wishes", content=b"{", headers={"content-type": "application/json"}),
+            await client.get("/a secret"),
+            await client.get("/wishes"),
+            await client.get("/fault"),
+        ]
+    expected: list[dict[str, Any]] = [
+        {"status": 409, "title": "Conflict", "detail": "Already wished 1 times."},
+        {"status": 422, "title": "Unprocessable Content"},
+        {"status": 422, "title": "Unprocessable Content"},
+        {"status": 404, "title": "Not Found"},
+        {"status": 405, "title": "Method Not Allowed"},
+        {"status": 500, "title": "Internal Server Error"},
+    ]
+    for answer, problem in zip(answers, expected, strict=True):
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.status_code == problem["status"]
+        assert problem.items() <= answer.json().items()
+        assert "a secret" not in answer.text
+    assert answers[1].json()["errors"][0] | {"detail": ""} == {"location": "body", "field": "count", "detail": ""}
+    assert answers[4].headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConnectionRefusedError(), 503),
+        (TimeoutError(), 503),
+        pytest.param(PoolTimeoutError(), 503, id="no connection is free"),
+        (asyncpg.CannotConnectNowError(), 503),
+        (asyncpg.ConnectionDoesNotExistError(), 503),
+        (asyncpg.AdminShutdownError(), 503),
+        (asyncpg.TooManyConnectionsError(), 503),
+        (asyncpg.InvalidPasswordError(), 503),
+        (asyncpg.InterfaceError("connection is closed"), 503),
+        (asyncpg.InternalClientError("cannot switch to state 12"), 503),
+        (asyncpg.QueryCanceledError(), 504),
+        (asyncpg.UndefinedColumnError(), 500),
+        (asyncpg.DataError("invalid input"), 500),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+async def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(error: Exception, status: int) -> None:
+    app = create()
+
+    @app.get("/rows")
+    async def rows() -> None:
+        raise error
+
+    async with client_of(app) as client:
+        answer = await client.get("/rows")
+    assert answer.status_code == answer.json()["status"] == status
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+async def test_the_openapi_document_gives_problems_their_media_type() -> None:
+    app = create()
+
+    @app.get("/things/{thing}", responses=problems(404, 422))
+    async def thing(thing: int) -> int:
+        return thing
+
+    async with client_of(app) as client:
+        document = (await client.get("/openapi.json")).json()
+        assert (await client.get("/docs")).status_code == 200
+    answers = document["paths"]["/things/{thing}"]["get"]["responses"]
+    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    assert answers["404"]["content"] == answers["422"]["content"] == {"application/problem+json": reference}
+    assert document["paths"]["/readyz"]["get"]["responses"]["503"]["content"].keys() == {"application/json"}

@@ -1,0 +1,162 @@
+"""Bearer tokens: a good one is taken, any other is refused with its reason."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.http.tokens import Caller, TokenError, TokenSettings, TokenVerifier, issue_token
+from shared.settings import SettingsError, load
+
+SECRET = "a secret of the tests, long enough"
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+TENANT = UUID("7f6c0000-0000-4000-8000-000000000001")
+CLAIMS = {
+    "sub": "someone",
+    "tenant_id": str(TENANT),
+    "scope": "readings:read alerts:read",
+    "aud": "mbus",
+    "exp": NOW.timestamp() + 60,
+}
+
+
+def verifier(*, issuer: str | None = None, now: datetime = NOW) -> TokenVerifier:
+    return TokenVerifier(secret=SECRET, audience="mbus", issuer=issuer, clock=lambda: now)
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def signed(payload: bytes, header: dict[str, Any] | None = None, *, key: str = SECRET) -> str:
+    """A token with a good HS256 signature over anything."""
+    head = json.dumps({"alg": "HS256", "typ": "JWT"} if header is None else header).encode()
+    message = f"{encoded(head)}.{encoded(payload)}"
+    return f"{message}.{encoded(hmac.digest(key.encode(), message.encode(), hashlib.sha256))}"
+
+
+def token(**changes: object) -> str:
+    """A token that is good but for `changes`; a change to None takes the claim out."""
+    claims = {name: value for name, value in (CLAIMS | changes).items() if value is not None}
+    return signed(json.dumps(claims).encode())
+
+
+def test_an_issued_token_is_taken_until_it_expires() -> None:
+    issued = issue_token(
+        secret=SECRET,
+        audience="mbus",
+        issuer="https://issuer.example",
+        subject="someone",
+        tenant_id=TENANT,
+        scopes=["readings:read", "alerts:write"],
+        now=NOW,
+        lifetime=timedelta(hours=1),
+    )
+    expected = Caller("someone", TENANT, frozenset({"readings:read", "alerts:write"}))
+    last_second = NOW + timedelta(minutes=59, seconds=59)
+    assert verifier(issuer="https://issuer.example").verify(issued) == expected
+    assert verifier(issuer=None, now=last_second).verify(issued) == expected
+    with pytest.raises(TokenError, match="the token has expired"):
+        verifier(now=NOW + timedelta(hours=1)).verify(issued)
+
+
+@pytest.mark.parametrize("changes", [{}, {"nbf": NOW.timestamp()}, {"aud": ["other", "mbus"]}, {"exp": 10**30}])
+def test_good_tokens_are_taken(changes: dict[str, object]) -> None:
+    assert verifier().verify(token(**changes)).tenant_id == TENANT
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"exp": None}, "has no exp"),
+        ({"aud": None}, "has no aud"),
+        ({"sub": None}, "has no sub"),
+        ({"tenant_id": None}, "has no tenant_id"),
+        ({"scope": None}, "has no scope"),
+        ({"exp": NOW.timestamp()}, "has expired"),
+        ({"exp": True}, "exp is not a time"),
+        ({"exp": "2026-12-01"}, "exp is not a time"),
+        ({"exp": float("inf")}, "exp is not a time"),
+        ({"exp": float("nan")}, "exp is not a time"),
+        ({"exp": [1]}, "exp is not a time"),
+        ({"nbf": NOW.timestamp() + 1}, "is not valid yet"),
+        ({"nbf": "now"}, "nbf is not a time"),
+        ({"aud": "other"}, "for another audience"),
+        ({"aud": {"mbus": 1}}, "for another audience"),
+        ({"sub": 7}, "cannot be read"),
+        ({"tenant_id": "demo"}, "tenant_id is not a UUID"),
+        ({"tenant_id": 7}, "tenant_id is not a UUID"),
+        ({"tenant_id": [str(TENANT)]}, "tenant_id is not a UUID"),
+        ({"scope": ["readings:read"]}, "scope is not a string"),
+    ],
+)
+def test_a_claim_that_is_missing_or_bad_is_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(TokenError, match=reason):
+        verifier().verify(token(**changes))
+
+
+@pytest.mark.parametrize("issuer", [None, "https://other.example", 7])
+def test_a_token_of_another_issuer_is_refused_when_one_is_set(issuer: object) -> None:
+    with pytest.raises(TokenError):
+        verifier(issuer="https://issuer.example").verify(token(iss=issuer))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"alg": "none"},
+        {"alg": "HS512"},
+        {"alg": "RS256"},
+        {"alg": ["HS256"]},
+        {"typ": "JWT"},
+        {"alg": "HS256", "crit": ["exp"]},
+        {"alg": "HS256", "kid": {"path": "../../dev/null"}},
+    ],
+)
+def test_a_header_that_asks_for_something_else_is_refused(header: dict[str, Any]) -> None:
+    with pytest.raises(TokenError):
+        verifier().verify(signed(json.dumps(CLAIMS).encode(), header))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "a.b.c",
+        "not a token",
+        "\0.\0.\0",
+        "æ.ø.å",
+        "\ud800.\ud800.\ud800",
+        token()[:-2],
+        token().rpartition(".")[0] + ".",
+        signed(json.dumps(CLAIMS).encode(), key="another secret that is long enough"),
+        signed(b"[]"),
+        signed(b"\xff"),
+        signed(b"[" * 5000),
+        f"{encoded(b'[' * 5000)}..",
+        "a" * 100_000,
+    ],
+)
+def test_what_is_no_token_of_ours_is_refused(text: str) -> None:
+    with pytest.raises(TokenError):
+        verifier().verify(text)
+
+
+@pytest.mark.parametrize(("secret", "good"), [("x" * 31, False), ("x" * 32, True), ("å" * 16, True), ("", False)])
+def test_a_secret_of_less_than_32_bytes_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, secret: str, *, good: bool
+) -> None:
+    monkeypatch.setenv("MBUS_JWT_SECRET", secret)
+    if good:
+        assert load(TokenSettings).jwt_secret.get_secret_value() == secret
+    else:
+        with pytest.raises(SettingsError, match=r"^MBUS_JWT_SECRET: ") as refusal:
+            load(TokenSettings)
+        assert "xxx" not in str(refusal.value)
