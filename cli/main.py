@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from cli import gateways, migrate, publish, registry_import, token
+from cli import gateways, migrate, publish, registry_import, simulate, token
 from cli.errors import one_line
 
 
@@ -21,7 +21,7 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(prepare)
-    for part in (migrate, registry_import, gateways, token, publish):
+    for part in (migrate, registry_import, gateways, token, publish, simulate):
         part.register(app)
     return app
 

@@ -1,0 +1,1 @@
+"""Runs a simulated fleet: registers it, sends what its gateways would send, and checks what arrived."""
