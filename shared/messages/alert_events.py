@@ -45,3 +45,8 @@ class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AlertEvent = CloudEvent[InstallationAlert]
+
+
+def decode(body: bytes) -> AlertEvent:
+    """Read an event; `msgspec.DecodeError` when it is none. Unknown fields are ignored."""
+    return msgspec.json.decode(body, type=AlertEvent)

@@ -1,0 +1,73 @@
+"""`mbus alerts watch`: shows alert events as they come, to see that they do."""
+
+import asyncio
+import json
+from typing import Annotated
+
+import aio_pika
+import typer
+
+from cli.options import duration
+from cli.settings import BrokerSettings
+from shared import topology
+from shared.messages.alert_events import AlertEvent, decode
+from shared.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    alerts = typer.Typer(no_args_is_help=True, help="Look at the alerts that go out.")
+    # A group of one command would otherwise be that command.
+    alerts.callback()(lambda: None)
+    alerts.command("watch")(watch_command)
+    app.add_typer(alerts, name="alerts")
+
+
+def watch_command(
+    tenant: Annotated[str, typer.Option(metavar="UUID", help="Only this tenant's; * is every tenant's.")] = "*",
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    wait: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="End after this time, such as 2m, whatever came.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the events themselves, one a line.")] = False,
+) -> None:
+    """Print alert events as the broker of MBUS_BROKER_URL delivers them, until Ctrl-C.
+
+    Events that went out before are not shown: a subscriber that must not miss one has a queue of its own that stays.
+    """
+    patience = None if wait is None else duration(wait).total_seconds()
+    url = load(BrokerSettings).broker_url.get_secret_value()
+    try:
+        asyncio.run(_watch(url, f"{tenant}.#", count=count, patience_s=patience, as_json=as_json))
+    except KeyboardInterrupt:
+        return
+
+
+async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float | None, as_json: bool) -> None:
+    connection = await aio_pika.connect_robust(url, timeout=10)
+    async with connection, connection.channel() as channel:
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(topology.ALERTS, pattern)
+        if not as_json:
+            print(f"Watching {topology.ALERTS} for {pattern}; Ctrl-C ends.", flush=True)
+        seen = 0
+        try:
+            async with asyncio.timeout(patience_s), queue.iterator(no_ack=True) as messages:
+                async for message in messages:
+                    print(json.dumps(json.loads(message.body)) if as_json else _line(decode(message.body)), flush=True)
+                    seen += 1
+                    if seen == count:
+                        return
+        except TimeoutError:
+            if not as_json:
+                print(f"{seen} events in {patience_s:g} s.")
+
+
+def _line(event: AlertEvent) -> str:
+    told = event.data
+    last = told.last_reading
+    heard = f"{last.value:g} {told.unit_of_measure} at {last.timestamp:%Y-%m-%d %H:%M:%SZ}" if last else "never heard"
+    return (
+        f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {told.medium} meter {told.meter_serial},"
+        f" {told.property_name}, {told.unit_label}: {heard}"
+    )

@@ -1,0 +1,98 @@
+"""`mbus alerts watch` shows events as the broker delivers them."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import aio_pika
+import msgspec
+
+from shared import topology
+from shared.messages.alert_events import SOURCE, AlertEvent, AlertEventType, InstallationAlert, LastReading
+from shared.messages.cloudevents import CONTENT_TYPE
+from tests.support.messages import open_channel
+from tests.support.vhosts import Vhost
+
+TENANT = UUID(int=1)
+
+
+def event(kind: AlertEventType, *, heard: bool) -> AlertEvent:
+    at = datetime(2026, 11, 1, 5, tzinfo=UTC)
+    last = LastReading(timestamp=at, value=88.1, rssi_dbm=None, battery_level_pct=None)
+    return AlertEvent(
+        id=str(uuid4()),
+        source=SOURCE,
+        type=kind.value,
+        time=datetime(2026, 11, 3, 5, tzinfo=UTC),
+        data=InstallationAlert(
+            alert_id=UUID(int=2),
+            tenant_id=TENANT,
+            installation_id=UUID(int=3),
+            meter_serial="99000001",
+            medium="water",
+            unit_of_measure="m3",
+            property_name="Havnegade 1",
+            address="Havnegade 1, 8000 Aarhus C",
+            unit_label="kælder",
+            gateway_id="GW-0001",
+            since=at,
+            last_reading=last if heard else None,
+        ),
+    )
+
+
+async def watch(vhost: Vhost, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "cli", "alerts", "watch", *arguments),
+        env=os.environ | {"MBUS_BROKER_URL": vhost.url, "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_events_are_shown_one_a_line_and_only_those_of_the_tenant(vhost: Vhost) -> None:
+    process = await watch(vhost, "--tenant", str(TENANT), "--count", "2")
+    assert process.stdout
+    assert (await process.stdout.readline()).startswith(b"Watching alerts")
+    async with open_channel(vhost.url) as channel:
+        exchange = await channel.get_exchange(topology.ALERTS)
+        for tenant, told in [
+            (TENANT, event(AlertEventType.INSTALLATION_STALE, heard=False)),
+            (UUID(int=9), event(AlertEventType.INSTALLATION_STALE, heard=True)),
+            (TENANT, event(AlertEventType.INSTALLATION_RECOVERED, heard=True)),
+        ]:
+            body = aio_pika.Message(msgspec.json.encode(told), content_type=CONTENT_TYPE)
+            await exchange.publish(body, topology.alert_key(tenant, told.type), mandatory=False)
+    out, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert errors == b""
+    assert out.decode().splitlines() == [
+        "2026-11-03 05:00:00Z  installation.stale      water meter 99000001, Havnegade 1, kælder: never heard",
+        (
+            "2026-11-03 05:00:00Z  installation.recovered  water meter 99000001, Havnegade 1, kælder:"
+            " 88.1 m3 at 2026-11-01 05:00:00Z"
+        ),
+    ]
+
+
+async def test_it_ends_after_the_time_that_it_was_given(vhost: Vhost) -> None:
+    process = await watch(vhost, "--wait", "1s")
+    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    assert out.decode().splitlines()[-1] == "0 events in 1 s."
+
+
+async def test_a_broker_that_cannot_be_reached_is_one_line() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "cli", "alerts", "watch", "--wait", "1s"),
+        env=os.environ | {"MBUS_BROKER_URL": "amqp://nobody:nothing@127.0.0.1:1/"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    assert errors.decode().startswith("mbus: the broker in MBUS_BROKER_URL cannot be reached")
+    assert errors.decode().count("\n") == 1
+    assert "nothing" not in errors.decode()
