@@ -8,9 +8,9 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
-from shared.database import create_engine, refuse_powerful_role
+from shared.database import create_engine, create_sessions, refuse_powerful_role
 from shared.logs import get_logger
 
 FIRST_ANSWER_S = 2.0
@@ -70,6 +70,7 @@ class ServiceDatabase:
         self.url = url
         self.application_name = application_name
         self._verified: AsyncEngine | None = None
+        self._sessions: async_sessionmaker[AsyncSession] | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -88,7 +89,7 @@ class ServiceDatabase:
                 yield
                 verifying.cancel()
         finally:
-            self._verified = None
+            self._verified = self._sessions = None
             await engine.dispose()
 
     @property
@@ -102,6 +103,13 @@ class ServiceDatabase:
         if self._verified is None:
             raise DatabaseAwayError
         return self._verified
+
+    @property
+    def sessions(self) -> async_sessionmaker[AsyncSession]:
+        """Sessions on the engine; `DatabaseAwayError` until the database answered for the first time."""
+        if self._sessions is None:
+            raise DatabaseAwayError
+        return self._sessions
 
     async def check(self) -> None:
         """A readiness check: raises unless the database answers now."""
@@ -117,5 +125,5 @@ class ServiceDatabase:
                 tried.set()
                 await asyncio.sleep(RETRY_S)
             else:
-                self._verified = engine
+                self._verified, self._sessions = engine, create_sessions(engine)
                 tried.set()

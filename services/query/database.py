@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
-from shared.database import create_sessions, driver_arguments
+from shared.database import driver_arguments
 from shared.service_database import DatabaseAwayError, ServiceDatabase
 
 DRIVER_CONNECTIONS = 10
@@ -34,7 +34,7 @@ class QueryDatabase(ServiceDatabase):
 
         It is the second lock: every statement has its own tenant filter (docs/architecture/isolation.md).
         """
-        async with create_sessions(self.engine).begin() as session:
+        async with self.sessions.begin() as session:
             await session.execute(select(func.set_config("mbus.tenant_id", str(tenant_id), True)))
             yield session
 

@@ -46,6 +46,7 @@ def create_http_app(
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health_router(readiness, registry))
     app.add_middleware(RequestMetrics, histogram=request_histogram(registry))

@@ -64,7 +64,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route gives as `responses`, so that the OpenAPI document shows its errors."""
-    return {status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses}
+    return {status: {"model": Problem, "description": _title(status)} for status in statuses}
 
 
 def document_problems(document: dict[str, Any]) -> None:
@@ -78,17 +78,24 @@ def document_problems(document: dict[str, Any]) -> None:
                     content[PROBLEM_JSON] = content.pop("application/json")
 
 
-def _answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    response = json_answer(problem, status_code=problem.status, media_type=PROBLEM_JSON)
+def _answer(
+    status: int, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    problem = Problem(_title(status), status, detail, errors=list(errors))
+    response = json_answer(problem, status_code=status, media_type=PROBLEM_JSON)
     response.headers.update(headers or {})
     return response
+
+
+def _title(status: int) -> str:
+    # RFC 9110's name, which Python has from 3.13 on.
+    return "Unprocessable Content" if status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(status).phrase
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
     errors = error.errors if isinstance(error, ProblemError) else []
-    phrase = HTTPStatus(error.status_code).phrase
-    return _answer(Problem(phrase, error.status_code, error.detail, errors=errors), error.headers)
+    return _answer(error.status_code, error.detail, errors, error.headers)
 
 
 async def _bad_input(_: Request, error: Exception) -> Response:
@@ -99,21 +106,21 @@ async def _bad_input(_: Request, error: Exception) -> Response:
         # The value itself is not repeated: the caller has it, and it may be anything.
         errors.append(FieldError(location, ".".join(map(str, path)), problem["msg"].removeprefix("Value error, ")))
     detail = "; ".join(f"{one.field}: {one.detail}" if one.field else one.detail for one in errors)
-    return _answer(Problem("Unprocessable Content", 422, detail, errors=errors))
+    return _answer(422, detail, errors)
 
 
 async def _bad_cursor(_: Request, error: Exception) -> Response:
-    return _answer(Problem("Bad Request", 400, f"cursor: {error}", errors=[FieldError("query", "cursor", str(error))]))
+    return _answer(400, f"cursor: {error}", [FieldError("query", "cursor", str(error))])
 
 
 async def _database_failure(_: Request, error: Exception) -> Response:
     if is_away(error):
-        problem = Problem("Service Unavailable", 503, "The database cannot be reached. Try again.")
-        return _answer(problem, {"Retry-After": str(RETRY_AFTER_S)})
+        retry_after = {"Retry-After": str(RETRY_AFTER_S)}
+        return _answer(503, "The database cannot be reached. Try again.", headers=retry_after)
     if took_too_long(error):
-        return _answer(Problem("Gateway Timeout", 504, "The database did not answer in time; the query was cancelled."))
+        return _answer(504, "The database did not answer in time; the query was cancelled.")
     raise error
 
 
 async def _unforeseen(_: Request, __: Exception) -> Response:
-    return _answer(Problem("Internal Server Error", 500, "This is a fault of the service; its log has the details."))
+    return _answer(500, "This is a fault of the service; its log has the details.")

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
 import uvicorn
@@ -95,11 +95,13 @@ def _stop_signals(server: uvicorn.Server) -> Iterator[None]:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        # At once: of two services that are given one port, the second is to hear of it now.
-        listener.listen(2048)
+        with ExitStack() as unless_it_listens:
+            listener = unless_it_listens.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            # At once: of two services that are given one port, the second is to hear of it now.
+            listener.listen(2048)
+            unless_it_listens.pop_all()
     except OSError as error:
         raise ListenError(f"cannot listen on {host} port {port}: {error.strerror}") from None
     return listener

@@ -27,7 +27,7 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
         "/installations",
         summary="Installations with state and latest reading: never seen first, then the longest silent",
         response_model=InstallationsPage,
-        responses=problems(400, 401, 403, 422, 503),
+        responses=problems(400, 401, 403, 422, 503, 504),
     )
     async def list_installations(
         caller: Annotated[Caller, Depends(reader)],
@@ -44,7 +44,7 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
         "/installations/{installation_id}",
         summary="One installation with state and latest reading",
         response_model=Installation,
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(401, 403, 404, 422, 503, 504),
     )
     async def get_installation(
         caller: Annotated[Caller, Depends(reader)], installation_id: Annotated[UUID, Path()]

@@ -22,7 +22,7 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
         "/properties",
         summary="Properties with units and config, by name",
         response_model=PropertiesPage,
-        responses=problems(400, 401, 403, 422, 503),
+        responses=problems(400, 401, 403, 422, 503, 504),
     )
     async def list_properties(
         caller: Annotated[Caller, Depends(reader)], cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
@@ -33,7 +33,7 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
         "/properties/{property_id}",
         summary="One property with units and config",
         response_model=PropertyWithUnits,
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(401, 403, 404, 422, 503, 504),
     )
     async def get_property(
         caller: Annotated[Caller, Depends(reader)], property_id: Annotated[UUID, Path()]

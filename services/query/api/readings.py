@@ -23,7 +23,7 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         "/readings",
         summary="Readings of one installation, newest first",
         response_model=ReadingsPage,
-        responses=problems(401, 403, 404, 422, 503),
+        responses=problems(401, 403, 404, 422, 503, 504),
     )
     async def list_readings(
         caller: Annotated[Caller, Depends(reader)],

@@ -52,8 +52,10 @@ class Installation:
 
 
 @dataclass(slots=True)
-class InstallationsPage(Page[Installation]):
+class InstallationsPage(Page):
     """Installations: those never seen first, then the longest silent."""
+
+    items: list[Installation]
 
 
 async def installations_page(
@@ -68,17 +70,17 @@ async def installations_page(
     statement = statement.order_by(
         InstallationStatus.last_reading_at.asc().nulls_first(), InstallationStatus.installation_id
     )
+    after = None if cursor is None else decode_cursor(cursor, tuple[datetime | None, UUID], scope=scope)
     rows: list[Row[Any]] = []
-    stretches = _after(decode_cursor(cursor, tuple[datetime | None, UUID], scope=scope) if cursor else None)
     async with database.tenant_session(tenant_id) as session:
-        for stretch in stretches:
+        for stretch in _after(after):
             rows += await session.execute(statement.where(stretch).limit(limit + 1 - len(rows)))
             if len(rows) > limit:
                 break
     items = [_installation(row) for row in rows[:limit]]
     has_next = len(rows) > limit
-    position = (rows[limit - 1].last_reading_at, items[-1].id) if has_next else None
-    return InstallationsPage(items, encode_cursor(position, scope=scope) if position else None, has_next)
+    last = (rows[limit - 1].last_reading_at, items[-1].id) if has_next else None
+    return InstallationsPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
 
 
 async def one_installation(database: QueryDatabase, *, tenant_id: UUID, installation_id: UUID) -> Installation | None:

@@ -43,8 +43,10 @@ class PropertyWithUnits:
 
 
 @dataclass(slots=True)
-class PropertiesPage(Page[PropertyWithUnits]):
+class PropertiesPage(Page):
     """Properties by name."""
+
+    items: list[PropertyWithUnits]
 
 
 async def properties_page(
@@ -60,8 +62,8 @@ async def properties_page(
         found = (await session.scalars(statement)).all()
     items = [_answer(one) for one in found[:limit]]
     has_next = len(found) > limit
-    position = (items[-1].name, items[-1].id) if has_next else None
-    return PropertiesPage(items, encode_cursor(position, scope=scope) if position else None, has_next)
+    last = (items[-1].name, items[-1].id) if has_next else None
+    return PropertiesPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
 
 
 async def one_property(database: QueryDatabase, *, tenant_id: UUID, property_id: UUID) -> PropertyWithUnits | None:

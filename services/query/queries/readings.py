@@ -30,8 +30,10 @@ class Reading:
 
 
 @dataclass(slots=True)
-class ReadingsPage(Page[Reading]):
+class ReadingsPage(Page):
     """Readings of one installation, newest first; `next_cursor` is the last one's timestamp."""
+
+    items: list[Reading]
 
 
 async def readings_page(

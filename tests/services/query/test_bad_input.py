@@ -59,3 +59,33 @@ async def test_bytes_that_are_no_text_are_bad_input_too(
     )
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "field"),
+    [
+        ("/installations?stale=maybe", 422, "stale"),
+        ("/installations?stale=%00", 422, "stale"),
+        ("/installations?limit=0", 422, "limit"),
+        ("/installations?limit=1000000000", 422, "limit"),
+        ("/installations?cursor=", 400, "cursor"),
+        ("/installations?cursor=%00", 400, "cursor"),
+        ("/installations?cursor=%ED%A0%80", 400, "cursor"),
+        ("/installations?cursor=bm90IG91cnM", 400, "cursor"),
+        (f"/installations?cursor={'A' * 4097}", 422, "cursor"),
+        ("/installations/no-uuid", 422, "installation_id"),
+        ("/installations/%00", 422, "installation_id"),
+        ("/installations/%ED%A0%80", 422, "installation_id"),
+        ("/properties?limit=-1", 422, "limit"),
+        ("/properties?cursor=%F0%9F%94%A5", 400, "cursor"),
+        ("/properties/%00", 422, "property_id"),
+        (f"/properties/{uuid4()}0", 422, "property_id"),
+    ],
+    ids=range(16),
+)
+async def test_the_other_routes_name_the_field_too(
+    client_without_database: httpx2.AsyncClient, headers: Headers, url: str, status: int, field: str
+) -> None:
+    answer = await client_without_database.get(url, headers=headers(uuid4()))
+    assert answer.status_code == answer.json()["status"] == status
+    assert [error["field"] for error in answer.json()["errors"]] == [field]

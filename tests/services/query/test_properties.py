@@ -1,5 +1,6 @@
 """`GET /properties` and `/properties/{id}`: buildings with their units and config."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -123,3 +124,18 @@ async def test_another_tenants_property_cannot_be_told_from_one_that_does_not_ex
     absent = await client.get(f"/properties/{uuid4()}", headers=stranger)
     assert foreign.status_code == absent.status_code == 404
     assert foreign.content == absent.content
+
+
+async def test_the_longest_name_that_the_database_takes_fits_in_a_cursor(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    tenant = (await create_building(engine)).tenant_id
+    name = "".join(chr(0x1F300 + secrets.randbelow(0x100)) for _ in range(660))  # 2,640 bytes
+    await add_properties(engine, tenant, [name, f"{name}!", f"{name}!!"])
+    url = "/properties?limit=1"
+    names = []
+    page = (await client.get(url, headers=headers(tenant))).json()
+    while page["has_next"]:
+        names.append(page["items"][0]["name"])
+        page = (await client.get(f"{url}&cursor={page['next_cursor']}", headers=headers(tenant))).json()
+    assert {name, f"{name}!"} <= {*names, page["items"][0]["name"]}
