@@ -121,7 +121,7 @@ class ServiceDatabase:
             try:
                 await refuse_powerful_role(engine)
             except DATABASE_FAILURES as error:
-                log.warning("database.away", error=str(error), kind=type(error).__name__)
+                log.warning("database.away", error=str(error).partition("\n")[0], kind=type(error).__name__)
                 tried.set()
                 await asyncio.sleep(RETRY_S)
             else:
