@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.exceptions import AMQPException
@@ -122,14 +122,14 @@ async def running(
                 log.info("consuming", queues=[queue.name for queue in queues])
                 return
 
-    starting = asyncio.create_task(start(), name="broker-start")
-    try:
-        yield
-    finally:
-        starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await starting
-        await broker.stop()
+    async with asyncio.TaskGroup() as tasks:
+        starting = tasks.create_task(start(), name="broker-start")
+        try:
+            yield
+        finally:
+            starting.cancel()
+            await asyncio.wait({starting})
+            await broker.stop()
 
 
 async def check(broker: RabbitBroker) -> None:

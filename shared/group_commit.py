@@ -10,10 +10,10 @@ must not be torn by that.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from shared.logs import get_logger
 
@@ -36,7 +36,7 @@ class _Waiting(Generic[T, R]):
 
 
 class GroupCommit(Generic[T, R]):
-    """Writes submitted items in groups, with `writers` at work at once, from `async with` on.
+    """Writes submitted items in groups, with `writers` at work at once, while `running()` lasts.
 
     Args:
         write: writes items durably and returns a result for each, in their order. It is repeated when it fails, so
@@ -66,21 +66,26 @@ class GroupCommit(Generic[T, R]):
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._arrived = asyncio.Condition()
         self._unresolved: set[asyncio.Future[R]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._run(), name=f"group-commit-{n}") for n in range(self._writers)]
-        return self
+    @property
+    def in_hand(self) -> int:
+        """How many items wait or are being written."""
+        return len(self._unresolved)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Write what still has a waiter, then end; what nobody waits for is dropped, and will be delivered again."""
-        if self._unresolved:
-            await asyncio.wait(self._unresolved)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write until the block ends, and then what still has a waiter; what nobody waits for is dropped.
+
+        The one who submits must have come to an end before: here the broker's consumer, which either waits for its
+        handlers or cancels them, and then their messages are delivered again.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            writers = [tasks.create_task(self._run(), name=f"group-commit-{n}") for n in range(self._writers)]
+            yield
+            if self._unresolved:
+                await asyncio.wait(self._unresolved)
+            for writer in writers:
+                writer.cancel()
 
     async def submit(self, item: T, *, alone: bool = False) -> R:
         """Wait until `item` is written, and return its result; raise the error of one that cannot be.

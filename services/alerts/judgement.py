@@ -6,17 +6,20 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class PipelineView:
-    """What alerts sees of the way from the gateways to itself: is the broker there, and are the queues empty."""
+    """What alerts sees of the way from the gateways to itself.
 
-    connected: bool
-    messages_waiting: int
+    `whole` is whether broker and database are there; `waiting` counts messages in the queues and in alerts' own hands.
+    """
+
+    whole: bool
+    waiting: int
 
 
 class Judgement:
     """Holds judgement back after an absence, until the pipeline has been empty for the settle time.
 
-    A start counts as an absence, and so does every time that the broker was away. Once settled, waiting messages hold
-    judgement only while they wait.
+    A start counts as an absence, and so does every time that the broker or the database was away: ingest then holds
+    messages that no queue counts. Once settled, waiting messages hold judgement only while they wait.
     """
 
     def __init__(self, settle: timedelta) -> None:
@@ -26,8 +29,8 @@ class Judgement:
 
     def allows(self, view: PipelineView, now: datetime) -> bool:
         """Whether what is due by `now` may be judged."""
-        empty = view.connected and view.messages_waiting == 0
-        if not view.connected:
+        empty = view.whole and view.waiting == 0
+        if not view.whole:
             self._settled = False
         if not empty:
             self._empty_since = None

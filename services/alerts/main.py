@@ -37,7 +37,6 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
     broker = create_broker(
         broker_url, app_id="mbus-alerts", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
     )
-    watch = Watch(database, broker, settle=timedelta(seconds=settings.settle_s), metrics=metrics, clock=clock)
 
     async def write(events: Sequence[ReadingsStored]) -> list[None]:
         recovered = await fold(database.engine, events, clock())
@@ -54,9 +53,17 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
             refuses_data=refuses_data,
         )
         register_consumer(broker, folds, metrics)
+        watch = Watch(
+            database,
+            broker,
+            events_in_hand=lambda: folds.in_hand,
+            settle=timedelta(seconds=settings.settle_s),
+            metrics=metrics,
+            clock=clock,
+        )
         async with (
             database.open(),
-            folds,
+            folds.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.ALERTS,)),
             watch.running(),
         ):

@@ -1,7 +1,7 @@
 """The clock of alerts: every second, see whether judging is allowed, sweep what is due, and send what waits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -18,13 +18,15 @@ from shared.clock import Clock
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
 from shared.models import InstallationState
-from shared.service_database import ServiceDatabase
+from shared.service_database import DATABASE_FAILURES, ServiceDatabase
 
 TICK_S = 1.0
 """An alert goes out within this time of its moment, and the time that it takes to write it."""
 
 WATCHED = (topology.INGEST_READINGS, topology.ALERTS_READINGS_STORED)
-"""Upstream first: what has left the first queue when it is looked at is seen in the second, or is folded."""
+"""Upstream first: what has left the one when it is looked at is in the next, in alerts' own hands, or is folded."""
+
+INTERRUPTED: tuple[type[Exception], ...] = (*UNREACHABLE, *DATABASE_FAILURES, BrokerNotReadyError)
 
 log = get_logger(__name__)
 
@@ -37,12 +39,14 @@ class Watch:
         database: ServiceDatabase,
         broker: RabbitBroker,
         *,
+        events_in_hand: Callable[[], int],
         settle: timedelta,
         metrics: AlertsMetrics,
         clock: Clock,
     ) -> None:
         self._database = database
         self._broker = broker
+        self._events_in_hand = events_in_hand
         self._judgement = Judgement(settle)
         self._metrics = metrics
         self._clock = clock
@@ -85,14 +89,15 @@ class Watch:
 
     async def _look(self) -> PipelineView:
         try:
+            await self._database.check()
             await check(self._broker)
             connection = await self._broker.connect()
             async with connection.channel() as channel:
                 waiting = [await _messages_in(channel, queue) for queue in WATCHED]
-        except (*UNREACHABLE, BrokerNotReadyError) as error:
-            log.warning("pipeline_unseen", error=repr(error))
-            return PipelineView(connected=False, messages_waiting=0)
-        return PipelineView(connected=True, messages_waiting=sum(waiting))
+        except INTERRUPTED as error:
+            log.warning("pipeline_interrupted", error=repr(error))
+            return PipelineView(whole=False, waiting=0)
+        return PipelineView(whole=True, waiting=sum(waiting) + self._events_in_hand())
 
 
 async def _messages_in(channel: AbstractChannel, queue: str) -> int:

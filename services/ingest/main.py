@@ -43,7 +43,11 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
         register_consumer(broker, commits, clock)
         # The broker ends first: handlers in flight still need the writers.
         queues = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
-        async with database.open(), commits, running(broker, broker_url, queues=queues, exchanges=(topology.EVENTS,)):
+        async with (
+            database.open(),
+            commits.running(),
+            running(broker, broker_url, queues=queues, exchanges=(topology.EVENTS,)),
+        ):
             yield
 
     return create_http_app(

@@ -45,7 +45,8 @@ def group(ledger: Ledger, *, writers: int = 1, max_weight: int = 1000) -> GroupC
 async def test_what_waits_is_written_together_and_each_gets_its_own_result() -> None:
     ledger = Ledger()
     ledger.gate.clear()
-    async with group(ledger) as commits:
+    commits = group(ledger)
+    async with commits.running():
         first = asyncio.create_task(commits.submit(0))
         await until(lambda: ledger.taken == [[0]])
         rest = [asyncio.create_task(commits.submit(n)) for n in range(1, 50)]
@@ -59,7 +60,7 @@ async def test_a_batch_does_not_outweigh_its_limit_and_a_heavy_item_stands_alone
     ledger = Ledger()
     ledger.gate.clear()
     commits = GroupCommit(ledger.write, weigh=lambda item: item, max_weight=10, writers=1, refuses_data=lambda _: False)
-    async with commits:
+    async with commits.running():
         first = asyncio.create_task(commits.submit(1))
         await until(lambda: ledger.taken == [[1]])
         rest = [asyncio.create_task(commits.submit(weight)) for weight in (4, 6, 99, 5, 5, 1)]
@@ -72,7 +73,8 @@ async def test_a_batch_does_not_outweigh_its_limit_and_a_heavy_item_stands_alone
 async def test_an_item_that_asks_for_it_is_written_alone() -> None:
     ledger = Ledger()
     ledger.gate.clear()
-    async with group(ledger) as commits:
+    commits = group(ledger)
+    async with commits.running():
         tasks = [asyncio.create_task(commits.submit(n, alone=n == 3)) for n in range(6)]
         await until(lambda: commits_waiting(commits) >= 5)
         ledger.gate.set()
@@ -84,7 +86,8 @@ async def test_an_item_that_asks_for_it_is_written_alone() -> None:
 async def test_one_culprit_among_many_gets_the_error_and_the_others_are_written_once() -> None:
     ledger = Ledger(lambda items: BadItemError("no") if 37 in items else None)
     ledger.gate.clear()
-    async with group(ledger) as commits:
+    commits = group(ledger)
+    async with commits.running():
         tasks = [asyncio.create_task(commits.submit(n)) for n in range(100)]
         await until(lambda: commits_waiting(commits) >= 99)
         ledger.gate.set()
@@ -97,7 +100,8 @@ async def test_one_culprit_among_many_gets_the_error_and_the_others_are_written_
 async def test_a_passing_error_is_waited_out_with_the_same_batch() -> None:
     failures = iter([ConnectionRefusedError(), TimeoutError(), None])
     ledger = Ledger(lambda _: next(failures))
-    async with group(ledger) as commits:
+    commits = group(ledger)
+    async with commits.running():
         assert await commits.submit(7) == "wrote 7"
     assert ledger.batches == [[7]]
 
@@ -105,7 +109,8 @@ async def test_a_passing_error_is_waited_out_with_the_same_batch() -> None:
 async def test_several_writers_work_at_once_and_none_writes_an_item_twice() -> None:
     ledger = Ledger()
     ledger.gate.clear()
-    async with group(ledger, writers=3, max_weight=2) as commits:
+    commits = group(ledger, writers=3, max_weight=2)
+    async with commits.running():
         tasks = [asyncio.create_task(commits.submit(n)) for n in range(20)]
         await until(lambda: 0 < commits_waiting(commits) <= 17)
         ledger.gate.set()
@@ -119,7 +124,7 @@ async def test_the_end_waits_for_those_who_wait_and_drops_what_nobody_waits_for(
     ledger.gate.clear()
     commits = group(ledger)
     async with asyncio.timeout(5):
-        async with commits:
+        async with commits.running():
             kept = asyncio.create_task(commits.submit(1))
             await until(lambda: ledger.taken == [[1]])
             gone = asyncio.create_task(commits.submit(2))
@@ -140,7 +145,8 @@ async def test_a_batch_that_everyone_gave_up_is_not_retried() -> None:
         attempts += 1
         return ConnectionRefusedError()
 
-    async with group(Ledger(fail)) as commits:
+    commits = group(Ledger(fail))
+    async with commits.running():
         task = asyncio.create_task(commits.submit(1))
         await until(lambda: attempts > 0)
         task.cancel()

@@ -80,9 +80,9 @@ def test_due_at_is_never_later_than_the_moment_of_turning_stale(
         assert (after.state is STALE) == (NOW + later >= verdict.due_at)
 
 
-EMPTY = PipelineView(connected=True, messages_waiting=0)
-BUSY = PipelineView(connected=True, messages_waiting=7)
-AWAY = PipelineView(connected=False, messages_waiting=0)
+EMPTY = PipelineView(whole=True, waiting=0)
+BUSY = PipelineView(whole=True, waiting=7)
+AWAY = PipelineView(whole=False, waiting=0)
 
 
 def at(seconds: float) -> datetime:
