@@ -148,6 +148,7 @@ class EmbeddedRabbit:
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_LOG": "-color",
             "RABBITMQ_PID_FILE": str(self._pid_file),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
@@ -172,7 +173,10 @@ class EmbeddedRabbit:
             return False
         try:
             answer = httpx2.get(
-                f"http://127.0.0.1:{self.management_port}/api/whoami", auth=(USER, self.password), timeout=5
+                f"http://127.0.0.1:{self.management_port}/api/whoami",
+                auth=(USER, self.password),
+                timeout=5,
+                trust_env=False,  # no proxy stands between this machine and itself
             )
         except httpx2.TransportError:
             return False

@@ -1,0 +1,47 @@
+# What is done often. `make` alone says what there is.
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs clean environment test check format lock
+
+BIN := .venv/bin
+ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+up: environment ## Start the whole stack in the background: servers, services, a demo tenant, a simulator
+	@$(BIN)/mbus up
+
+down: ## Stop what `make up` started; the data stays
+	@if [ -d .mbus ]; then $(ENVIRONMENT) && $(BIN)/mbus down; else echo "Nothing runs here."; fi
+
+status: environment ## Say what runs, where, since when, and how much is stored and waiting
+	@$(BIN)/mbus status
+
+logs: environment ## Show the last lines of all logs; ARGS="ingest -f" follows one
+	@$(BIN)/mbus logs $(ARGS)
+
+clean: ## Stop the stack and remove its data, secrets and logs
+	@if [ -d .mbus ]; then $(ENVIRONMENT) && $(BIN)/mbus down --remove-data; else echo "Nothing is here."; fi
+
+environment: ## Make .venv from the locked requirements, where it is missing or outdated
+	@$(ENVIRONMENT)
+
+test: environment ## Run every test on real servers; ARGS="-k word" chooses
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: environment ## Check format, style, types and layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: environment ## Format the code and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## Choose the newest versions of all packages anew (needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv"; exit 1; }
+	$(LOCK) --upgrade --output-file requirements.txt
+	$(LOCK) --upgrade --group dev --constraints requirements.txt --output-file requirements-dev.txt
