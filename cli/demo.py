@@ -1,6 +1,7 @@
 """The demo tenant of `mbus up`: two houses whose meters the simulator reports, and one meter that nobody hears."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,19 +21,46 @@ SILENT_SERIAL = "99000001"
 HISTORY_DAYS = 7
 
 SIMULATE = (
-    "simulate", "--tenant", TENANT, "--existing", "--days", str(HISTORY_DAYS), "--silent-meter", SILENT_SERIAL, "--follow"
-)  # fmt: skip
+    *("simulate", "--tenant", TENANT, "--existing"),
+    *("--days", str(HISTORY_DAYS)),
+    *("--silent-meter", SILENT_SERIAL),
+    "--follow",
+)
 """The arguments with which `mbus` runs the demo's simulator: the history, then the present until it is ended."""
 
-HOUSES = (
-    ("Havnegade 12", "Havnegade 12, 8000 Aarhus C", "GW-0001", ("st. tv", "1. tv", "2. tv"), "714401"),
-    ("Skovvej 3", "Skovvej 3, 8240 Risskov", "GW-0002", ("st. th", "1. th"), "021245"),
-)
 FLAT = (Medium.HEAT, Medium.COLD_WATER, Medium.WARM_WATER, Medium.HEAT_COST_ALLOCATOR)
-CELLARS = {
-    "Havnegade 12": (Medium.ELECTRICITY, Medium.COOLING),
-    "Skovvej 3": (Medium.ELECTRICITY, Medium.GAS),
-}
+
+
+@dataclass(frozen=True)
+class House:
+    """A property of the demo: `FLAT` in each flat, and what is in its cellar."""
+
+    name: str
+    address: str
+    gateway_id: str
+    flats: tuple[str, ...]
+    cellar: tuple[Medium, ...]
+    first_serial: int
+
+
+HOUSES = (
+    House(
+        name="Havnegade 12",
+        address="Havnegade 12, 8000 Aarhus C",
+        gateway_id="GW-0001",
+        flats=("st. tv", "1. tv", "2. tv"),
+        cellar=(Medium.ELECTRICITY, Medium.COOLING),
+        first_serial=71_440_145,
+    ),
+    House(
+        name="Skovvej 3",
+        address="Skovvej 3, 8240 Risskov",
+        gateway_id="GW-0002",
+        flats=("st. th", "1. th"),
+        cellar=(Medium.ELECTRICITY, Medium.GAS),
+        first_serial=2_124_589,
+    ),
+)
 
 
 async def import_demo(engine: AsyncEngine, *, clock: Clock) -> Plan:
@@ -47,23 +75,22 @@ def demo_records() -> Iterator[Record]:
 
 
 def _cells() -> Iterator[dict[str, str]]:
-    for name, address, gateway_id, flats, serials in HOUSES:
-        mounted = [(flat, medium) for flat in flats for medium in FLAT]
-        mounted += [("Kælder", medium) for medium in CELLARS[name]]
-        for number, (unit, medium) in enumerate(mounted):
-            yield _meter(name, address, unit, gateway_id, f"{serials}{number + 45:02d}", medium)
-    name, address, gateway_id, *_ = HOUSES[0]
-    yield _meter(name, address, "Kælder", gateway_id, SILENT_SERIAL, Medium.WATER)
+    for house in HOUSES:
+        mounted = [(flat, medium) for flat in house.flats for medium in FLAT]
+        mounted += [("Kælder", medium) for medium in house.cellar]
+        for number, (unit, medium) in enumerate(mounted, start=house.first_serial):
+            yield _meter(house, unit, f"{number:08d}", medium)
+    yield _meter(HOUSES[0], "Kælder", SILENT_SERIAL, Medium.WATER)
 
 
-def _meter(name: str, address: str, unit: str, gateway_id: str, serial: str, medium: Medium) -> dict[str, str]:
+def _meter(house: House, unit: str, serial: str, medium: Medium) -> dict[str, str]:
     return {
         "tenant": TENANT,
         "tenant_name": "Demo Ejendomme",
-        "property": name,
-        "address": address,
+        "property": house.name,
+        "address": house.address,
         "unit": unit,
-        "gateway_id": gateway_id,
+        "gateway_id": house.gateway_id,
         "meter_serial": serial,
         "medium": str(medium),
         "unit_of_measure": str(HABITS[medium].unit),

@@ -1,36 +1,43 @@
 """The `mbus` command: puts its parts together and turns every failure into one line."""
 
+import logging
 import os
 import sys
 import traceback
 
 import typer
 
-from cli import gateways, migrate, publish, registry_import, simulate, token
+from cli import alerts, gateways, migrate, publish, registry_import, simulate, stack_commands, token
 from cli.errors import one_line
+from cli.stack.env_file import load_env_file
 
 
 def create_app() -> typer.Typer:
     """The command line with all of its commands."""
     app = typer.Typer(
         name="mbus",
-        help="Runs and looks after the M-Bus Gateway back end.",
+        rich_markup_mode="markdown",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(prepare)
-    for part in (migrate, registry_import, gateways, token, publish, simulate):
+    for part in (migrate, registry_import, gateways, token, publish, simulate, alerts, stack_commands):
         part.register(app)
     return app
 
 
-def prepare() -> None:
+def prepare(context: typer.Context) -> None:
     """Runs and looks after the M-Bus Gateway back end.
 
-    Servers and secrets are named by MBUS_… variables.
+    Servers and secrets are named by MBUS_… variables; those that are not set are taken from this checkout's running
+    stack (`mbus up`).
     """
+    if context.invoked_subcommand not in stack_commands.NAMES:
+        load_env_file()
+    # What libraries log about a failure stands in the one line that is printed for it.
+    logging.basicConfig(handlers=[logging.NullHandler()])
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def import_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, header, `,` or `;`) or JSON (a list); - for stdin.")
+        Path, typer.Argument(metavar="FILE", help="CSV (UTF-8, commas or semicolons) or JSON (a list); - for stdin.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and change nothing.")] = False,
 ) -> None:

@@ -1,12 +1,12 @@
 """Writes a plan to the database: few statements, each with many rows."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Table, bindparam, insert, update
+import asyncpg
+from sqlalchemy import Table, bindparam, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.models import (
@@ -50,7 +50,7 @@ async def carry_out(session: AsyncSession, plan: Plan, *, now: datetime, progres
     await writer.update(MeterInstallation, [_correctable(it) for it in installations.updated])
     # What is replaced is older than what replaces it, so each link finds its end.
     created = sorted(installations.created, key=lambda it: it.installed_at)
-    await writer.insert(MeterInstallation, [asdict(it) for it in created])
+    await writer.insert(MeterInstallation, [_columns(it) for it in created])
     await writer.update(
         MeterInstallation, [{"id": it.id, "replaces_id": it.replaces_id} for it in installations.updated]
     )
@@ -63,8 +63,15 @@ class _Writer:
         self._progress = progress
 
     async def insert(self, model: type[Base], rows: Sequence[Columns]) -> None:
-        """Insert rows that all have the same columns."""
-        await self._execute(insert(_table(model)), rows, _table(model).name)
+        """Insert rows that all have the same columns, by COPY: one statement and one run of a trigger for many."""
+        driver = (await (await self._session.connection()).get_raw_connection()).driver_connection
+        if not isinstance(driver, asyncpg.Connection):
+            raise TypeError(f"COPY needs asyncpg, not {type(driver)}")
+        name = _table(model).name
+        for part in self._parts(rows, name):
+            await driver.copy_records_to_table(
+                name, columns=list(part[0]), records=[tuple(row.values()) for row in part], timeout=None
+            )
 
     async def update(self, model: type[Base], rows: Sequence[Columns]) -> None:
         """Update by primary key; rows that all have the same columns, the key among them."""
@@ -79,12 +86,14 @@ class _Writer:
             .values({column: bindparam(column) for column in rows[0] if column != key.name})
         )
         renamed = [{"row_key" if name == key.name else name: value for name, value in row.items()} for row in rows]
-        await self._execute(statement, renamed, table.name)
+        for part in self._parts(renamed, table.name):
+            await self._session.execute(statement, part)
 
-    async def _execute(self, statement: Executable, rows: Sequence[dict[str, Any]], what: str) -> None:
+    def _parts(self, rows: Sequence[Columns], what: str) -> Iterator[Sequence[Columns]]:
+        """The rows in handy parts; each is told of when the next is asked for."""
         for start in range(0, len(rows), ROWS_A_STATEMENT):
             part = rows[start : start + ROWS_A_STATEMENT]
-            await self._session.execute(statement, part)
+            yield part
             self._progress(what, start + len(part), len(rows))
 
 
@@ -95,9 +104,13 @@ def _table(model: type[Base]) -> Table:
     return table
 
 
+def _columns(installation: Installation) -> Columns:
+    return {field.name: getattr(installation, field.name) for field in fields(Installation)}
+
+
 def _correctable(installation: Installation) -> Columns:
     """The columns that a correction may change; `replaces_id` is set when what it points to is there."""
-    columns = asdict(installation)
+    columns = _columns(installation)
     del columns["tenant_id"], columns["replaces_id"]
     return columns
 

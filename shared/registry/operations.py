@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import uuid4
 
+import asyncpg
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -46,8 +47,8 @@ async def import_registry(
         if not dry_run:
             try:
                 await carry_out(session, plan, now=now, progress=progress)
-            except IntegrityError as error:
-                reason = error.orig.__cause__ if error.orig is not None else error
+            except (IntegrityError, asyncpg.IntegrityConstraintViolationError) as error:
+                reason = error.orig.__cause__ if isinstance(error, IntegrityError) and error.orig else error
                 raise RegistryError(f"nothing was imported, the database refused: {reason}") from error
     return plan
 
