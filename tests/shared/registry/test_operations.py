@@ -210,7 +210,11 @@ async def test_what_only_the_database_can_see_is_refused_in_one_line_and_changes
     first, second = str(uuid4()), str(uuid4())
     await do_import(engine, {"installation_id": first}, {"installation_id": second, "meter_serial": "2"})
     with pytest.raises(RegistryError, match=r"^nothing was imported, the database refused: duplicate key"):
-        await do_import(engine, {"installation_id": second}, {"installation_id": first, "meter_serial": "2"})
+        await do_import(
+            engine,
+            {"installation_id": second, "installed_at": "2024-02-01"},
+            {"installation_id": first, "installed_at": "2024-02-01", "meter_serial": "2"},
+        )
     assert str((await one(engine)).id) == first
 
 
