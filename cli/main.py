@@ -23,7 +23,7 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(prepare)
-    for part in (migrate, registry_import, gateways, token, publish, simulate, alerts, stack_commands):
+    for part in (stack_commands, migrate, registry_import, gateways, token, publish, simulate, alerts):
         part.register(app)
     return app
 
