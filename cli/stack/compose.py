@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -41,17 +41,21 @@ def project_name(folder: Path) -> str:
     return f"mbus-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:10]}"
 
 
-def prepare(folder: Path, env_file: Path, *, settings: Mapping[str, str]) -> dict[str, str]:
+def prepare(
+    folder: Path, env_file: Path, *, settings: Mapping[str, str], tell: Callable[[str], None]
+) -> dict[str, str]:
     """Write the file of secrets and ports, and return it. `settings` are more variables for docker-compose.yml.
 
+    A port that another program has taken since gives way to a free one, which is told.
     Volumes of an earlier stack hold the passwords of its file; without that file they can only be removed.
     """
     if not env_file.exists() and (volumes := _of_project(folder, "volume")):
         raise ComposeError(
-            f"{env_file} is gone, and with it the passwords of the volumes {' and '.join(volumes)}:"
-            " put it back, or remove them and their data with `make clean`"
+            f"{env_file} is gone, and with it the passwords of the volumes {' and '.join(volumes)}: put it back,"
+            f" or remove them with their data by `docker compose --project-name {project_name(folder)} down --volumes`"
         )
-    return keep_env(env_file, settings=settings)
+    held = frozenset(port for container in status(folder) for port in container.ports)
+    return keep_env(env_file, settings=settings, held=held, tell=tell)
 
 
 def up(folder: Path, env_file: Path, *, log: Path) -> None:

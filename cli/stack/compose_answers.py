@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 OLDEST_COMPOSE = (2, 20)
 
@@ -12,7 +13,10 @@ FAILURES = tuple(
     (re.compile(pattern, re.MULTILINE), meaning)
     for pattern, meaning in (
         (r"no space left on device", "the disk is full"),
-        (r"(?:Bind for|listen tcp4?|exposing port TCP) \S+?:(?P<port>\d+)\b", "port {port} of this machine is taken"),
+        (
+            r"(?:Bind for|listen tcp4?|exposing port TCP) \S+?:(?P<port>\d+)\b",
+            "port {port} was taken by another program meanwhile: start again",
+        ),
         # Its base image, as the summary at the end of a build names it.
         (r"^ > \[.*\bload metadata for (?P<image>\S+):$", "the image {image} cannot be pulled"),
         (r"^ ?(?:Image )?(?P<name>\S+) Error\b", "an image cannot be pulled ({name})"),
@@ -26,12 +30,16 @@ FAILURES = tuple(
 
 @dataclass(frozen=True)
 class Container:
-    """One container: `state` is such as running or exited, `health` such as healthy, or empty without a check."""
+    """One container: `state` is such as running or exited, `health` such as healthy, or empty without a check.
+
+    `ports` are those of this machine under which it can be reached.
+    """
 
     service: str
     state: str
     health: str
     exit_code: int
+    ports: frozenset[int] = frozenset()
 
     @property
     def complaint(self) -> str | None:
@@ -68,8 +76,13 @@ def compose_problem(returncode: int, answer: str) -> str | None:
 def parse_containers(answer: str) -> list[Container]:
     """Read `docker compose ps --format json`: an object a line, or before compose 2.21 one list of them."""
     rows = json.loads(answer) if answer.lstrip().startswith("[") else map(json.loads, answer.splitlines())
-    containers = [Container(row["Service"], row["State"], row["Health"], row["ExitCode"]) for row in rows]
-    return sorted(containers, key=lambda container: container.service)
+    return sorted(map(_container, rows), key=lambda container: container.service)
+
+
+def _container(row: dict[str, Any]) -> Container:
+    # A port that is only exposed is published as 0.
+    ports = frozenset(it["PublishedPort"] for it in row["Publishers"] or () if it["PublishedPort"])
+    return Container(row["Service"], row["State"], row["Health"], row["ExitCode"], ports)
 
 
 def why_failed(output: str, containers: Sequence[Container]) -> str:

@@ -1,12 +1,14 @@
 """The file that docker-compose.yml takes its secrets and published ports from, kept from one run to the next."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cli.stack.accounts import private_file
+from cli.stack.env_file import read_env_file, write_env_file
 from cli.stack.errors import StackError
-from cli.stack.ports import next_free
+from cli.stack.ports import is_free, next_free
+from cli.stack.services import SERVICES
+from cli.stack.variables import AUDIENCE, service_urls
 
 SECRETS = (
     "MBUS_DATABASE_PASSWORD",
@@ -28,36 +30,38 @@ PORTS = {
     "MBUS_PUBLISHED_ALERTS_PORT": 8001,
     "MBUS_PUBLISHED_INGEST_PORT": 8002,
 }
-"""The usual ports; where one is taken when the file is first written, the next free one is chosen."""
-
-HEADER = """\
-# Read by docker-compose.yml. The passwords are those inside the stack's volumes: keep this file as long as them.
-"""
+"""The usual ports."""
 
 
-def keep_env(path: Path, *, settings: Mapping[str, str]) -> dict[str, str]:
+def keep_env(
+    path: Path,
+    *,
+    settings: Mapping[str, str],
+    held: frozenset[int] = frozenset(),
+    tell: Callable[[str], None],
+) -> dict[str, str]:
     """Write the file with what it holds already, `settings` over that, and a new secret or free port where one lacks.
 
-    The file is readable by its owner alone. Returns its content.
+    `held` are the ports that the stack itself has now. Another one that is taken gives way to a free one, and that is
+    told; in `settings` it is refused. The file is readable by its owner alone. Returns its content. The passwords in it
+    are those inside the stack's volumes, so that it must be kept as long as them.
     """
-    env = {**read_env(path), **settings}
+    env = {**read_env_file(path), **settings}
     for name in SECRETS:
         env.setdefault(name, secrets.token_hex(32))
     for name, usual in PORTS.items():
-        if name not in env:
-            env[name] = str(_free_port(usual, env))
+        port = int(env.get(name, usual))
+        is_taken = port not in held and not is_free(port)
+        others = frozenset(int(env[other]) for other in PORTS if other in env and other != name)
+        if is_taken and name in settings:
+            raise StackError(f"{name} is {port}, and another program has that port")
+        if name not in settings and (is_taken or port in others):
+            taken, port = port, _free_port(usual, others)
+            tell(f"port {taken} is taken, {name} is {port}")
+        env[name] = str(port)
     path.parent.mkdir(parents=True, exist_ok=True)
-    private_file(path, HEADER + "".join(f"{name}={value}\n" for name, value in env.items()), account=None)
+    write_env_file(path, env)
     return env
-
-
-def read_env(path: Path) -> dict[str, str]:
-    """The `KEY=value` lines of a file; nothing where there is no file."""
-    if not path.exists():
-        return {}
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def host_variables(env: Mapping[str, str]) -> dict[str, str]:
@@ -85,14 +89,13 @@ def host_variables(env: Mapping[str, str]) -> dict[str, str]:
         "MBUS_ALERTS_DATABASE_URL": database("mbus_alerts", "MBUS_ALERTS_DATABASE_PASSWORD"),
         "MBUS_ALERTS_BROKER_URL": broker("mbus-alerts", "MBUS_ALERTS_BROKER_PASSWORD"),
         "MBUS_JWT_SECRET": env["MBUS_JWT_SECRET"],
-        "MBUS_INGEST_URL": loopback("http", "MBUS_PUBLISHED_INGEST_PORT"),
-        "MBUS_QUERY_URL": loopback("http", "MBUS_PUBLISHED_QUERY_PORT"),
-        "MBUS_ALERTS_URL": loopback("http", "MBUS_PUBLISHED_ALERTS_PORT"),
+        "MBUS_JWT_AUDIENCE": env.get("MBUS_JWT_AUDIENCE", AUDIENCE),
+        **service_urls({name: int(env[f"MBUS_PUBLISHED_{name.upper()}_PORT"]) for name in SERVICES}),
     }
 
 
-def _free_port(usual: int, env: Mapping[str, str]) -> int:
+def _free_port(usual: int, others: frozenset[int]) -> int:
     try:
-        return next_free(usual, taken=frozenset(int(env[name]) for name in PORTS if name in env))
+        return next_free(usual, taken=others)
     except LookupError as error:
         raise StackError(str(error)) from error

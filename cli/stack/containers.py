@@ -23,7 +23,7 @@ class ContainerStack:
         """Start what does not run, and return the stack's variables."""
         settings = {f"MBUS_PUBLISHED_{name.upper()}_PORT": str(port) for name, port in self.wanted_ports.items()}
         settings["MBUS_ALERTS_SETTLE_S"] = SETTLE_S
-        env = compose.prepare(self.checkout.root, self.checkout.compose_env_file, settings=settings)
+        env = compose.prepare(self.checkout.root, self.checkout.compose_env_file, settings=settings, tell=self.tell)
         if not self.all_run():
             self.tell("building images and starting containers with docker compose (minutes the first time)")
             compose.up(self.checkout.root, self.checkout.compose_env_file, log=self.checkout.log("compose"))

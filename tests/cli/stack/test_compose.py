@@ -3,13 +3,16 @@
 import re
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.stack import compose, ports
 from cli.stack.compose_answers import Container, compose_problem, engine_problem, parse_containers, why_failed
-from cli.stack.compose_env import PORTS, SECRETS, host_variables, keep_env, read_env
+from cli.stack.compose_env import PORTS, SECRETS, host_variables, keep_env
+from cli.stack.env_file import read_env_file
+from cli.stack.errors import StackError
 
 ROOT = Path(__file__).parents[3]
 
@@ -101,8 +104,8 @@ def test_without_a_client_there_is_no_engine(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
-        (PORT_OF_A_CONTAINER, "port 25432 of this machine is taken"),
-        (PORT_OF_A_PROGRAM, "port 8000 of this machine is taken"),
+        (PORT_OF_A_CONTAINER, "port 25432 was taken by another program meanwhile: start again"),
+        (PORT_OF_A_PROGRAM, "port 8000 was taken by another program meanwhile: start again"),
         (BASE_IMAGE_OUT_OF_REACH, "the image docker.io/library/rabbitmq:4-management cannot be pulled"),
         (IMAGE_OUT_OF_REACH, "an image cannot be pulled (database)"),
         (BUILD_STEP_FAILED, "an image cannot be built: `pip install -r requirements.txt` failed"),
@@ -134,13 +137,17 @@ def test_a_one_shot_that_failed_is_named_with_its_exit_code() -> None:
 
 @pytest.mark.parametrize(("prefix", "separator", "suffix"), [("", "\n", "\n"), ("[", ",", "]")])
 def test_containers_are_read_from_both_forms_of_compose(prefix: str, separator: str, suffix: str) -> None:
+    published = (
+        '{"URL":"127.0.0.1","TargetPort":8000,"PublishedPort":8010,"Protocol":"tcp"},'
+        '{"URL":"","TargetPort":9000,"PublishedPort":0,"Protocol":"tcp"}'
+    )
     rows = (
-        '{"Service":"query","State":"running","Health":"healthy","ExitCode":0,"Ports":""}',
-        '{"Service":"migrate","State":"exited","Health":"","ExitCode":0,"Ports":""}',
+        f'{{"Service":"query","State":"running","Health":"healthy","ExitCode":0,"Publishers":[{published}]}}',
+        '{"Service":"migrate","State":"exited","Health":"","ExitCode":0,"Publishers":null}',
     )
     assert parse_containers(prefix + separator.join(rows) + suffix) == [
         Container("migrate", "exited", "", 0),
-        Container("query", "running", "healthy", 0),
+        Container("query", "running", "healthy", 0, frozenset({8010})),
     ]
 
 
@@ -148,42 +155,70 @@ def test_no_containers_are_no_error() -> None:
     assert parse_containers("") == []
 
 
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that another program has while the test runs."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield int(other.getsockname()[1])
+
+
+def ignore(_: str) -> None:
+    """Nobody is told."""
+
+
 def test_the_first_file_has_a_secret_of_its_own_for_everyone_and_is_private(tmp_path: Path) -> None:
     file = tmp_path / "new" / "compose.env"
-    env = keep_env(file, settings={})
+    env = keep_env(file, settings={}, tell=ignore)
     assert len({env[name] for name in SECRETS}) == len(SECRETS)
     assert all(len(env[name]) >= 32 for name in SECRETS)
+    assert len({env[name] for name in PORTS}) == len(PORTS)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert read_env(file) == env
+    assert read_env_file(file) == env
 
 
 def test_secrets_and_ports_are_kept_from_run_to_run(tmp_path: Path) -> None:
     file = tmp_path / "compose.env"
-    first = keep_env(file, settings={"MBUS_ALERTS_SETTLE_S": "300"})
-    assert keep_env(file, settings={"MBUS_ALERTS_SETTLE_S": "5"}) == {**first, "MBUS_ALERTS_SETTLE_S": "5"}
+    first = keep_env(file, settings={"MBUS_ALERTS_SETTLE_S": "300"}, tell=ignore)
+    again = keep_env(file, settings={"MBUS_ALERTS_SETTLE_S": "5"}, tell=ignore)
+    assert again == {**first, "MBUS_ALERTS_SETTLE_S": "5"}
 
 
 def test_what_an_operator_added_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "compose.env"
     file.write_text("# mine\nMBUS_DATABASE_MEMORY=8g\nMBUS_JWT_SECRET=of-my-own=with-a-sign\n\n", encoding="utf-8")
-    env = keep_env(file, settings={})
+    env = keep_env(file, settings={}, tell=ignore)
     assert env["MBUS_DATABASE_MEMORY"] == "8g"
     assert env["MBUS_JWT_SECRET"] == "of-my-own=with-a-sign"
 
 
-def test_a_taken_port_is_passed_over_and_no_port_is_given_twice(tmp_path: Path) -> None:
-    usual = PORTS["MBUS_PUBLISHED_MQTT_PORT"]
-    with socket.socket() as other:
-        if ports.is_free(usual):
-            other.bind(("127.0.0.1", usual))
-            other.listen()
-        env = keep_env(tmp_path / "compose.env", settings={})
-    assert int(env["MBUS_PUBLISHED_MQTT_PORT"]) > usual
-    assert len({env[name] for name in PORTS}) == len(PORTS)
+def test_a_port_that_another_program_has_gives_way_to_a_free_one_and_that_is_told(
+    tmp_path: Path, taken_port: int
+) -> None:
+    file = tmp_path / "compose.env"
+    file.write_text(f"MBUS_PUBLISHED_MQTT_PORT={taken_port}\n", encoding="utf-8")
+    told: list[str] = []
+    chosen = int(keep_env(file, settings={}, tell=told.append)["MBUS_PUBLISHED_MQTT_PORT"])
+    assert chosen != taken_port
+    assert ports.is_free(chosen)
+    assert f"port {taken_port} is taken, MBUS_PUBLISHED_MQTT_PORT is {chosen}" in told
+
+
+def test_a_port_that_the_stack_itself_has_is_kept(tmp_path: Path, taken_port: int) -> None:
+    file = tmp_path / "compose.env"
+    file.write_text(f"MBUS_PUBLISHED_MQTT_PORT={taken_port}\n", encoding="utf-8")
+    env = keep_env(file, settings={}, held=frozenset({taken_port}), tell=ignore)
+    assert env["MBUS_PUBLISHED_MQTT_PORT"] == str(taken_port)
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused(tmp_path: Path, taken_port: int) -> None:
+    with pytest.raises(StackError, match=f"MBUS_PUBLISHED_QUERY_PORT is {taken_port}"):
+        keep_env(tmp_path / "compose.env", settings={"MBUS_PUBLISHED_QUERY_PORT": str(taken_port)}, tell=ignore)
 
 
 def test_programs_on_this_machine_are_told_the_published_ports(tmp_path: Path) -> None:
-    env = keep_env(tmp_path / "compose.env", settings={})
+    env = keep_env(tmp_path / "compose.env", settings={}, tell=ignore)
     told = host_variables(env)
     assert told["MBUS_QUERY_URL"] == f"http://127.0.0.1:{env['MBUS_PUBLISHED_QUERY_PORT']}"
     assert told["MBUS_DATABASE_URL"] == (
