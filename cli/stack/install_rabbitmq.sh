@@ -18,9 +18,17 @@ if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$saved"; fi
 printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" >"$policy"
 chmod 755 "$policy"
 
+erlang_is_new=true
+if dpkg-query --show --showformat='${db:Status-Status}' erlang-base 2>/dev/null | grep -qx installed; then
+    erlang_is_new=false
+fi
+
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq -o DPkg::Lock::Timeout=300
 apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 rabbitmq-server
 
-# The package turns its service on for the next start of the machine too; nobody asked for that.
-if command -v systemctl >/dev/null; then systemctl disable --quiet rabbitmq-server; fi
+# The packages turn their services on for the next start of the machine too; nobody asked for that.
+if command -v systemctl >/dev/null; then
+    systemctl disable --quiet rabbitmq-server
+    if $erlang_is_new; then systemctl disable --quiet epmd.service epmd.socket; fi
+fi

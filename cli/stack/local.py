@@ -42,6 +42,8 @@ class LocalStack:
 
     def ensure(self) -> dict[str, str]:
         """Start what does not run, and return the stack's variables."""
+        # First, so that a port that cannot be had stops it before anything runs.
+        ports = {name: self._port(name, usual, of=name) for name, usual in USUAL_PORTS.items()}
         account = server_account(self.state.data)
         private_folder(self.state.data, account)
         keys = load_keys(self.state.data, name=self.checkout.id)
@@ -51,7 +53,7 @@ class LocalStack:
             self._end_what_uses_servers()
         if not all(self.state.is_alive(name) for name in SERVICES):
             self._migrate(servers)
-        return servers | self._ensure_services(servers)
+        return servers | self._ensure_services(servers, ports)
 
     def _ensure_servers(self, keys: Keys, account: Account | None) -> dict[str, str]:
         """Start the embedded servers, and return the variables that name them or yours."""
@@ -126,9 +128,8 @@ class LocalStack:
         except Exception as error:
             raise StackError(f"the servers could not be made ready: {one_line(error)}") from error
 
-    def _ensure_services(self, servers: Mapping[str, str]) -> dict[str, str]:
+    def _ensure_services(self, servers: Mapping[str, str], ports: Mapping[str, int]) -> dict[str, str]:
         """Start the services, and return the variables that say where they are."""
-        ports = {name: self._port(name, USUAL_PORTS[name], of=name) for name in SERVICES}
         # Written before anything uses it, so that a run which ends here leaves a stack that can be looked at.
         written = read_env_file(self.checkout.env_file)
         write_env_file(self.checkout.env_file, written | dict(servers) | service_urls(ports))

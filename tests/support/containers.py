@@ -1,6 +1,8 @@
 """Servers that the tests start in containers, as docker-compose.yml would."""
 
 import secrets
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,41 +12,48 @@ import docker.errors
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.wait_strategies import HttpWaitStrategy
 
 DATABASE_IMAGE = "timescale/timescaledb:2.19.3-pg17"
 BROKER_IMAGE = "rabbitmq:4-management"
+ENGINE_TIMEOUT_S = 20
 BROKER_SETTINGS = Path(__file__).parents[2] / "deploy" / "rabbitmq"
 
 
 def why_no_containers() -> str | None:
     """Why containers cannot be used here, in one line; None when they can: an engine answers and has the images."""
+    # The client first: the library leaves sockets open when it cannot reach an engine.
+    client = shutil.which("docker")
+    if client is None:
+        return "there is no Docker client"
     try:
-        client = docker.from_env()
-    except docker.errors.DockerException:
+        asked = subprocess.run([client, "info"], capture_output=True, timeout=ENGINE_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return "the Docker engine does not answer"
+    if asked.returncode != 0:
         return "no Docker engine answers"
+    engine = DockerClient().client
     try:
-        client.ping()
         for image in (DATABASE_IMAGE, BROKER_IMAGE):
-            if not _is_there(client, image):
+            if not _is_there(engine, image):
                 return f"the image {image} is not here and cannot be pulled"
         # The container that clears up after a killed run: without its image, runs clear up after themselves only.
-        testcontainers_config.ryuk_disabled = testcontainers_config.ryuk_disabled or not _is_there(
-            client, testcontainers_config.ryuk_image
-        )
+        ryuk = testcontainers_config
+        ryuk.ryuk_disabled = ryuk.ryuk_disabled or not _is_there(engine, ryuk.ryuk_image)
     except docker.errors.DockerException as error:
         return f"the Docker engine refuses: {' '.join(str(error).split())}"
     finally:
-        client.close()
+        engine.close()
     return None
 
 
-def _is_there(client: docker.DockerClient, image: str) -> bool:
+def _is_there(engine: docker.DockerClient, image: str) -> bool:
     try:
-        client.images.get(image)
+        engine.images.get(image)
     except docker.errors.ImageNotFound:
         try:
-            client.images.pull(image)
+            engine.images.pull(image)
         except docker.errors.APIError:
             return False
     return True
