@@ -21,21 +21,22 @@ from shared.models import Alert, Delivery, InstallationState, InstallationStatus
 SWEEP_AT_MOST = 500
 """Installations judged in one transaction; a sweep repeats until fewer are due."""
 
-# Locked in the order of the key, for replicas at once. Late and repeated news change nothing. `due_at` stays: it is
-# looked at again when it comes, which saves an index entry a reading.
+# In the order of the key, for replicas at once. By itself: joined to the update, it is compared pair by pair.
+LOCK = text(
+    "SELECT count(*) FROM (SELECT FROM installation_status WHERE installation_id = ANY (:ids)"
+    " ORDER BY installation_id FOR UPDATE) AS locked"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+
+# Late and repeated news change nothing. `due_at` stays: it is looked at again when it comes, which saves an index
+# entry a reading.
 FOLD = text(
     """
-    WITH heard AS (
-        SELECT * FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery)
-            AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct)
-    ), locked AS (
-        SELECT installation_id FROM installation_status WHERE installation_id = ANY (:ids)
-        ORDER BY installation_id FOR UPDATE
-    ), folded AS (
+    WITH folded AS (
         UPDATE installation_status AS status
         SET last_reading_at = heard."timestamp", last_value = heard.value, last_rssi_dbm = heard.rssi_dbm,
             last_battery_level_pct = heard.battery_level_pct, last_gateway_id = heard.gateway_id
-        FROM heard JOIN locked USING (installation_id)
+        FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery)
+            AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct)
         WHERE status.installation_id = heard.installation_id
           AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp")
         RETURNING status.installation_id, status.state
@@ -72,6 +73,7 @@ async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datet
     if not heard:
         return 0
     async with engine.begin() as connection:
+        await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})
         not_fresh = (await connection.execute(FOLD, _columns(heard))).scalars().all()
         if not not_fresh:
             return 0
