@@ -1,5 +1,6 @@
 """Messages through a real broker into a real database: stored, quarantined, corrected, dead-lettered."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -205,3 +206,48 @@ async def test_readings_go_to_the_installation_that_had_the_serial_at_the_time(
     await settled(vhost, engine, readings=3)
     stored = await rows(engine, "SELECT timestamp, meter_installation_id FROM reading ORDER BY timestamp")
     assert stored == list(zip(times, [old, new, new], strict=True))
+
+
+async def test_a_message_that_the_database_refuses_becomes_a_dead_letter_and_its_batch_mates_are_stored(
+    engine: AsyncEngine, vhost: Vhost
+) -> None:
+    building = await create_building(engine)
+    async with engine.begin() as connection:
+        # No value that passes the verdicts is refused; so the database gets a rule that ingest knows nothing of.
+        await connection.execute(text("ALTER TABLE reading ADD CONSTRAINT ck_reading_not_666 CHECK (value <> 666)"))
+    bodies = [reading(building, at=NOON + timedelta(hours=n), value=666 if n == 13 else n) for n in range(30)]
+    await asyncio.gather(*(publish_as_gateway(vhost.url, building.gateway_id, body) for body in bodies))
+    letter = await next_message(vhost.url, topology.DEAD_LETTERS)
+    assert json.loads(letter.body) == bodies[13]
+    assert "cannot be stored" in str(letter.headers["x-mbus-reason"])
+    await settled(vhost, engine, readings=29)
+
+
+async def test_readings_are_stored_once_though_the_databases_connections_keep_breaking(
+    engine: AsyncEngine, vhost: Vhost
+) -> None:
+    building = await create_building(engine)
+    breaking = asyncio.create_task(_break_connections(engine))
+    for start in range(0, 100, 10):
+        batch = [reading(building, at=NOON + timedelta(hours=start + n)) for n in range(10)]
+        await publish_as_gateway(vhost.url, building.gateway_id, batch)
+    assert await breaking > 0
+    await settled(vhost, engine, readings=100)
+    assert await queue_length(vhost.url, topology.DEAD_LETTERS) == 0
+
+
+async def _break_connections(engine: AsyncEngine) -> int:
+    """End ingest's database connections again and again for a second; returns how many."""
+    broken = 0
+    async with engine.connect() as connection:
+        for _ in range(20):
+            ended = await connection.scalar(
+                text(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND application_name = 'mbus-ingest'"
+                )
+            )
+            await connection.rollback()
+            broken += int(ended or 0)
+            await asyncio.sleep(0.05)  # the time between two faults, not a wait for anything
+    return broken

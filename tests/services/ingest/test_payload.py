@@ -114,7 +114,10 @@ def test_the_last_of_repeated_keys_counts_on_both_paths() -> None:
     assert slow.originals() == ["NaN"]
 
 
-@pytest.mark.parametrize("body", [b"", b"  ", b"{", b"[1,]", b'{"a":1} x', b"nul", b"\xff", b'{"x": "\xff", "readings": []}', b'"x"', b"7", b"true"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"  ", b"{", b"[1,]", b'{"a":1} x', b"nul", b"\xff", b'{"x": "\xff", "readings": []}', b'"x"', b"7", b"true"],
+)
 def test_what_is_no_message_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(NotAMessageError):
         parse(body)
