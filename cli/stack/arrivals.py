@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -28,10 +29,10 @@ class Arrivals:
     newest: datetime | None
 
 
-def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, log: str) -> Arrivals:
+def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, logs: Path) -> Arrivals:
     """Wait until a reading that arrived after `since` (None: at any time) can be read.
 
-    `StackError` when none can in time; `log` is where to look then.
+    `StackError` when none can in time; `logs` is where to look then.
     """
     give_up_at = time.monotonic() + TIMEOUT_S
     with httpx2.Client(
@@ -39,7 +40,7 @@ def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, log
     ) as client:
         while not (arrivals := _look(client, since)).readings:
             if time.monotonic() > give_up_at:
-                raise StackError(f"no reading arrived within {TIMEOUT_S} s (logs: {log})")
+                raise StackError(f"no reading arrived within {TIMEOUT_S} s (logs: {logs})")
             time.sleep(POLL_S)
     return arrivals
 

@@ -29,7 +29,7 @@ def up() -> None:
     """
     checkout = Checkout.here()
     try:
-        outcome = bring_up(checkout, load(UpSettings), tell=_tell)
+        outcome = bring_up(checkout, load(UpSettings), tell=_tell, clock=utc_now)
     except KeyboardInterrupt:
         print("\nInterrupted. `make down` stops what was started, `make up` goes on with it.")
         raise typer.Exit(INTERRUPTED) from None

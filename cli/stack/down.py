@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from cli.stack import compose
 from cli.stack.checkout import ROOTS_DATA, Checkout
+from cli.stack.errors import StackError
 from cli.stack.programs import ENDINGS, end
 from cli.stack.state import State, load_state
 
@@ -22,8 +23,7 @@ def remove_stack(checkout: Checkout, *, tell: Callable[[str], None]) -> None:
         state = load_state(checkout)
         _stop(checkout, state, tell)
         if checkout.compose_env_file.exists():
-            tell("removing containers, volumes and images")
-            compose.clean(checkout.root, checkout.compose_env_file, log=checkout.log("compose"))
+            _remove_containers(checkout, state, tell)
         if state.data.exists():
             tell(f"removing {state.data}")
             shutil.rmtree(state.data)
@@ -52,3 +52,12 @@ def _stop(checkout: Checkout, state: State, tell: Callable[[str], None]) -> bool
         ran = True
         compose.down(checkout.root, log=checkout.log("compose"))
     return ran
+
+
+def _remove_containers(checkout: Checkout, state: State, tell: Callable[[str], None]) -> None:
+    why = compose.find_engine()
+    if why is None:
+        tell("removing containers, volumes and images")
+        compose.clean(checkout.root, checkout.compose_env_file, log=checkout.log("compose"))
+    elif state.servers is not None and state.servers.mode == "docker":
+        raise StackError(f"the stack's data is in Docker and cannot be removed: {why}")

@@ -14,6 +14,7 @@ from cli.stack.checkout import Checkout
 from cli.stack.env_file import read_env_file, write_env_file
 from cli.stack.errors import StackError
 from cli.stack.keys import Keys, load_keys
+from cli.stack.own_servers import check_own_servers
 from cli.stack.postgres import EmbeddedPostgres
 from cli.stack.programs import ENDINGS, end, ensure, find_port
 from cli.stack.rabbitmq import EmbeddedRabbit, find_server
@@ -44,15 +45,17 @@ class LocalStack:
         """Start what does not run, and return the stack's variables."""
         # First, so that a port that cannot be had stops it before anything runs.
         ports = {name: self._port(name, usual, of=name) for name, usual in USUAL_PORTS.items()}
+        check_own_servers(self.servers)
         account = server_account(self.state.data)
         private_folder(self.state.data, account)
         keys = load_keys(self.state.data, name=self.checkout.id)
         servers = self._ensure_servers(keys, account)
         before = read_env_file(self.checkout.env_file)
-        if any(name in before and before[name] != value for name, value in servers.items()):
-            self._end_what_uses_servers()
-        if not all(self.state.is_alive(name) for name in SERVICES):
+        are_others = any(name in before and before[name] != value for name, value in servers.items())
+        if are_others or not all(self.state.is_alive(name) for name in SERVICES):
             self._migrate(servers)
+        if are_others:
+            self._end_what_uses_servers()
         return servers | self._ensure_services(servers, ports)
 
     def _ensure_servers(self, keys: Keys, account: Account | None) -> dict[str, str]:

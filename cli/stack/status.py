@@ -58,12 +58,12 @@ def look(checkout: Checkout) -> Status | None:
     """How the stack of the checkout does; None where there is none."""
     state = load_state(checkout)
     variables = read_env_file(checkout.env_file)
-    if state.servers is None or not variables:
+    if state.servers is None:
         return None
     programs = list(_programs(state))
     if state.servers.mode == "docker":
         programs += [Line(it.service, it.complaint or it.state) for it in compose.status(checkout.root)]
-    queues, stored = asyncio.run(_numbers(variables)) if programs else ([], [])
+    queues, stored = asyncio.run(_numbers(variables)) if programs and variables else ([], [])
     return Status(str(state.servers), programs, queues, stored)
 
 

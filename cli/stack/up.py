@@ -16,14 +16,14 @@ from cli.stack.local import LocalStack
 from cli.stack.programs import ensure
 from cli.stack.settings import UpSettings
 from cli.stack.state import Servers, State, load_state
-from shared.clock import utc_now
+from shared.clock import Clock
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What runs after `bring_up`: its variables, and what was seen to arrive."""
+    """What runs now: on which servers, with which variables, and what was seen to arrive."""
 
     servers: Servers
     variables: dict[str, str]
@@ -31,65 +31,91 @@ class Outcome:
     changed: bool
 
 
-def bring_up(checkout: Checkout, settings: UpSettings, *, tell: Tell) -> Outcome:
+def bring_up(checkout: Checkout, settings: UpSettings, *, tell: Tell, clock: Clock) -> Outcome:
     """Start what does not run, and wait until readings arrive; a stack that runs is left as it is."""
     with checkout.locked():
-        since = utc_now()
-        state = load_state(checkout)
-        servers = _choose(checkout, state, settings, tell)
-        runs = state.is_alive("simulator") and _stack(checkout, state, servers, settings, tell).all_run()
-        variables, servers = _ensure_servers_and_services(checkout, state, servers, settings, tell)
-        earlier = read_env_file(checkout.env_file)
-        if not (runs and "MBUS_TOKEN" in earlier):
-            tell("registering the demo tenant")
-            tenant_id = register_demo(variables["MBUS_DATABASE_URL"])
-            variables |= {"MBUS_TENANT_ID": str(tenant_id), "MBUS_TOKEN": demo_token(tenant_id, variables)}
-            write_env_file(checkout.env_file, variables)
-            log = checkout.log("simulator")
-            ensure("simulator", state, partial(start_simulator, variables, root=checkout.root, log=log), tell=tell)
-            tell("waiting for readings to arrive")
-        variables = earlier | variables
-        logs = checkout.log("simulator").parent
+        since = clock()
+        up = _Up(checkout, settings, load_state(checkout), tell)
+        chosen = up.choose()
+        ran = up.all_runs(chosen)
+        servers, variables = up.ensure_servers_and_services(chosen)
+        variables = up.ensure_demo(variables, anew=not ran)
         arrivals = wait_for_arrivals(
-            variables["MBUS_QUERY_URL"], variables["MBUS_TOKEN"], since=None if runs else since, log=str(logs)
+            variables["MBUS_QUERY_URL"],
+            variables["MBUS_TOKEN"],
+            since=None if ran else since,
+            logs=checkout.log("simulator").parent,
         )
-    return Outcome(servers, variables, arrivals, changed=not runs)
+    return Outcome(servers, variables, arrivals, changed=not ran)
 
 
-def _choose(checkout: Checkout, state: State, settings: UpSettings, tell: Tell) -> Servers:
-    """The servers to run on; `StackError` when the stack runs in another way."""
-    servers = choose_servers(settings, _proven(checkout, state), tell=tell)
-    if state.servers is not None and state.servers.mode != servers.mode and state.alive:
-        raise StackError(f"the stack runs {state.servers}: `make down` first, then it can start {servers}")
-    return servers
+@dataclass(frozen=True)
+class _Up:
+    """One run of `mbus up`."""
 
+    checkout: Checkout
+    settings: UpSettings
+    state: State
+    tell: Tell
 
-def _proven(checkout: Checkout, state: State) -> Servers | None:
-    """The servers that a stack came up on before, and that may have data now."""
-    return state.servers if checkout.env_file.exists() else None
+    @property
+    def remembered(self) -> Servers | None:
+        """The servers that a stack came up on before, and that may have its data."""
+        return self.state.servers if self.checkout.env_file.exists() else None
 
+    def choose(self) -> Servers:
+        """The servers to run on; `StackError` while the stack runs in another way."""
+        servers = choose_servers(self.settings, self.remembered, tell=self.tell)
+        runs_on = self.state.servers
+        if runs_on is not None and runs_on.mode != servers.mode and self.state.alive:
+            raise StackError(f"the stack runs {runs_on}: `make down` first, then it can start {servers}")
+        return servers
 
-def _stack(
-    checkout: Checkout, state: State, servers: Servers, settings: UpSettings, tell: Tell
-) -> LocalStack | ContainerStack:
-    if servers == CONTAINERS:
-        return ContainerStack(checkout, settings.wanted_ports, tell)
-    return LocalStack(checkout, state, servers, settings.wanted_ports, tell)
+    def all_runs(self, servers: Servers) -> bool:
+        """Whether all of it runs, on these servers, and readings could be asked for."""
+        return (
+            servers == self.state.servers
+            and self.state.is_alive("simulator")
+            and "MBUS_TOKEN" in read_env_file(self.checkout.env_file)
+            and self._stack(servers).all_run()
+        )
 
+    def ensure_servers_and_services(self, servers: Servers) -> tuple[Servers, dict[str, str]]:
+        """Start them as chosen; containers that fail, and hold no data yet, give way to embedded servers."""
+        remembered = self.remembered
+        try:
+            return servers, self._ensure(servers)
+        except ComposeError as error:
+            if self.settings.up_mode == "docker" or remembered == CONTAINERS:
+                raise
+            self.tell(f"not in containers: {error}")
+        return EMBEDDED, self._ensure(EMBEDDED)
 
-def _ensure_servers_and_services(
-    checkout: Checkout, state: State, servers: Servers, settings: UpSettings, tell: Tell
-) -> tuple[dict[str, str], Servers]:
-    """Start them on the servers that were chosen; where containers fail the first time, on embedded ones."""
-    remembered = _proven(checkout, state)
-    state.servers = servers
-    state.save()
-    try:
-        return _stack(checkout, state, servers, settings, tell).ensure(), servers
-    except ComposeError as error:
-        if settings.up_mode == "docker" or remembered == CONTAINERS:
+    def ensure_demo(self, variables: dict[str, str], *, anew: bool) -> dict[str, str]:
+        """Start the simulator of the demo tenant's gateways, and return the variables with those of the tenant."""
+        if not anew:
+            return read_env_file(self.checkout.env_file) | variables
+        self.tell("registering the demo tenant")
+        tenant_id = register_demo(variables["MBUS_DATABASE_URL"])
+        variables = variables | {"MBUS_TENANT_ID": str(tenant_id), "MBUS_TOKEN": demo_token(tenant_id, variables)}
+        write_env_file(self.checkout.env_file, variables)
+        begin = partial(start_simulator, variables, root=self.checkout.root, log=self.checkout.log("simulator"))
+        ensure("simulator", self.state, begin, tell=self.tell)
+        self.tell("waiting for readings to arrive")
+        return variables
+
+    def _ensure(self, servers: Servers) -> dict[str, str]:
+        """Start servers and services; a choice that fails does not take the place of one that came up before."""
+        remembered, self.state.servers = self.remembered, servers
+        self.state.save()
+        try:
+            return self._stack(servers).ensure()
+        except Exception:
+            self.state.servers = remembered or servers
+            self.state.save()
             raise
-        tell(f"not in containers: {error}")
-    state.servers = EMBEDDED
-    state.save()
-    return _stack(checkout, state, EMBEDDED, settings, tell).ensure(), EMBEDDED
+
+    def _stack(self, servers: Servers) -> LocalStack | ContainerStack:
+        if servers == CONTAINERS:
+            return ContainerStack(self.checkout, self.settings.wanted_ports, self.tell)
+        return LocalStack(self.checkout, self.state, servers, self.settings.wanted_ports, self.tell)
