@@ -63,7 +63,9 @@ async def open_way(url: str, default_port: int) -> AsyncIterator[Way]:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes, and its end."""
     with suppress(ConnectionError):
         while data := await reader.read(65_536):
             writer.write(data)
             await writer.drain()
+        writer.write_eof()
