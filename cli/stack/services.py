@@ -13,7 +13,7 @@ SERVICES = ("ingest", "query", "alerts")
 USUAL_PORTS = {"query": 8000, "alerts": 8001, "ingest": 8002}
 START_TIMEOUT_S = 60
 STOP_PATIENCE_S = 40
-SETTLE_S = "15"
+SETTLE_S = "30"
 """Of `alerts`: a stack to try things with should not take five minutes to say what is silent."""
 
 KEPT_VARIABLES = ("MBUS_JWT_", "MBUS_LOG_LEVEL")
