@@ -16,6 +16,7 @@ PATIENCE_S = 120.0
 """How long the count may stand still before it counts as final."""
 
 SHORTEST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 10.0
 
 # Other readings of the same meters, such as those of the present, lie between the ticks.
 COUNT = text(
@@ -33,23 +34,29 @@ async def verify(
     Raises `CommandError` when it has more, or when it has fewer and none was added for `patience_s` seconds.
     """
     loop = asyncio.get_running_loop()
-    stored, grown_at = 0, loop.time()
+    begun = grown_at = loop.time()
+    stored = 0
     with shown("stored", expected) as advance:
         while stored != expected:
-            begun = loop.time()
             count = await _count(engine, installations, ticks)
+            now = loop.time()
             advance(count - stored)
             if count != stored:
-                stored, grown_at = count, loop.time()
+                stored, grown_at = count, now
             if stored > expected:
                 raise CommandError(
                     f"the database has {stored:,} readings of this fleet and time, sent were {expected:,}"
                 )
-            if loop.time() - grown_at > patience_s:
+            if now - grown_at > patience_s:
                 raise CommandError(f"only {stored:,} of {expected:,} readings are in the database, and no more arrive")
             if stored < expected:
-                # Counting takes the machine's time from ingest: pause for longer than it took.
-                await asyncio.sleep(max(SHORTEST_PAUSE_S, 3 * (loop.time() - begun)))
+                await asyncio.sleep(_pause_s(stored, expected - stored, now - begun))
+
+
+def _pause_s(stored: int, missing: int, elapsed_s: float) -> float:
+    """Until half of what is missing should be there: counting takes the machine's time from ingest."""
+    halfway_s = missing / stored * elapsed_s / 2 if stored else 0.0
+    return min(max(halfway_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
 
 
 async def _count(engine: AsyncEngine, installations: Sequence[UUID], ticks: Ticks) -> int:

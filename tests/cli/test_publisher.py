@@ -1,14 +1,17 @@
 """The publisher outlives the broker's absence, and says what the broker refuses."""
 
 import asyncio
+import secrets
 
 import pytest
 
 from cli.errors import CommandError
 from cli.publisher import GatewayPublisher
 from shared import topology
+from shared.broker_admin import BrokerAdmin
 from tests.cli.outages import open_way
 from tests.support.messages import open_channel
+from tests.support.servers import Servers
 from tests.support.vhosts import Vhost
 
 
@@ -62,6 +65,37 @@ async def test_what_the_broker_refuses_is_not_tried_again(vhost: Vhost) -> None:
     async with GatewayPublisher(vhost.ingest_url, patience_s=None) as publisher:
         with pytest.raises(CommandError, match=r"the broker refused: .*ACCESS_REFUSED"):
             await asyncio.wait_for(publisher.publish("GW-1", b"1"), 30)
+
+
+async def test_a_queue_that_is_full_is_waited_for(servers: Servers) -> None:
+    vhost = Vhost.for_session(servers, secrets.token_hex(4))
+    async with BrokerAdmin(servers.management_url, vhost=vhost.name) as admin:
+        await admin.put_vhost()
+        await admin.put_full_rights(vhost.admin_name)
+        await admin.put_policy("full", pattern="^ingest", apply_to="queues", definition={"max-length": 1})
+        async with open_channel(vhost.url) as channel:
+            await topology.declare(channel)
+        try:
+            await fill_and_empty(vhost)
+        finally:
+            await admin.delete_vhost()
+
+
+async def fill_and_empty(vhost: Vhost) -> None:
+    told = asyncio.Event()
+    async with GatewayPublisher(vhost.url, patience_s=None, tell=lambda _: told.set()) as publisher:
+
+        async def publish_all() -> None:
+            for n in range(6):
+                await publisher.publish("GW-1", b"%d" % n)
+
+        publishing = asyncio.create_task(publish_all())
+        await asyncio.wait_for(told.wait(), 30)
+        found = set()
+        while not publishing.done():
+            found |= await bodies(vhost)
+        await publishing
+    assert found | await bodies(vhost) == {b"%d" % n for n in range(6)}
 
 
 async def bodies(vhost: Vhost) -> set[bytes]:

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -13,6 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.demo import SILENT_SERIAL, SIMULATE, import_demo
+from cli.errors import CommandError
+from cli.fleet.gateways import Ticks
+from cli.simulation.verifying import verify
 from shared import topology
 from shared.clock import utc_now
 from shared.messages.gateway import GatewayMessage
@@ -127,6 +131,11 @@ async def test_a_database_that_has_more_than_was_sent_is_told(database: Database
         ended = await simulate(database, vhost, *TINY, "--silent-meter", "1/1", "--verify")
     assert ended.code == 1
     assert ended.errors.splitlines()[-1].startswith("mbus: the database has ")
+
+
+async def test_a_database_to_which_nothing_more_comes_is_told(engine: AsyncEngine) -> None:
+    with pytest.raises(CommandError, match=r"^only 0 of 5 readings are in the database, and no more arrive$"):
+        await verify(engine, [UUID(int=1)], Ticks(0, 3600, 5), 5, patience_s=0.1)
 
 
 async def test_a_tenants_own_meters_are_run_as_they_are_registered(
