@@ -44,8 +44,12 @@ def server_account(folder: Path) -> Account | None:
 
 
 def private_folder(folder: Path, account: Account | None) -> Path:
-    """Make a folder that only `account` (and root) may enter; its parents are left as they are."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make a folder that only `account` (and root) may enter; parents that are there are left as they are."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            parent.mkdir()
+            parent.chmod(0o755)  # whatever root's umask says
+    folder.mkdir(mode=0o700, exist_ok=True)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
     return folder

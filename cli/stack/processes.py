@@ -10,6 +10,7 @@ from signal import SIGTERM, Signals
 from typing import Any, Self
 
 import psutil
+from typing_extensions import override
 
 from cli.stack.accounts import Account
 from cli.stack.errors import StackError
@@ -17,6 +18,14 @@ from cli.stack.errors import StackError
 POLL_S = 0.1
 COMPLAINT = re.compile(r"error|fatal|panic|could not|cannot|failed|no space|in use|eaddrinuse", re.IGNORECASE)
 LINE_LENGTH = 300
+
+
+class _Started(subprocess.Popen[bytes]):
+    """A program that is meant to outlive this one, which may forget it while it runs."""
+
+    @override
+    def __del__(self) -> None:
+        """Not a leak, of which Popen would warn."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class BackgroundProcess:
 
     pid: int
     since_boot: float
-    handle: "subprocess.Popen[bytes] | None" = field(default=None, compare=False, repr=False)
+    handle: _Started | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, pid: int, *, working_in: Path) -> Self | None:
@@ -101,7 +110,7 @@ def start(
     who: dict[str, Any] = {} if account is None else account.as_popen
     with log.open("wb") as output:
         try:
-            handle = subprocess.Popen(
+            handle = _Started(
                 [str(part) for part in command],
                 env=dict(env),
                 cwd=folder,
