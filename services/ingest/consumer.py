@@ -70,7 +70,10 @@ def _delivery(message: RabbitMessage, gateway_id: str, now: datetime) -> Gateway
 def _accepted_at(message: RabbitMessage) -> datetime | None:
     """When the broker took the message first, where it says so."""
     stamp = message.headers.get(ACCEPTED_AT_HEADER)
-    return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
+    try:
+        return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
+    except (OverflowError, ValueError, OSError):  # a number that is no time, so no broker's
+        return None
 
 
 def _times_returned(message: RabbitMessage) -> int:

@@ -65,25 +65,26 @@ class Round:
 def plan_rounds(readings: Iterable[tuple[Accepted, bool]]) -> list[Round]:
     """Arrange readings, each with whether it may correct, so that merging round after round acts as one by one would.
 
-    The order of acceptance by the broker decides; nearly always all fit in one round. A repetition of the value that
-    its key has last needs no merge and is left out.
+    The order of acceptance by the broker decides; nearly always all fit in one round. What would change nothing needs
+    no merge and is left out: the value that its key has last, and another value that was not accepted later than it.
     """
     new_only = Round(corrects=False)
     rounds: list[Round] = []
-    last: dict[Key, tuple[int, float]] = {}
+    last: dict[Key, tuple[int, Accepted]] = {}
     for reading, may_correct in sorted(readings, key=lambda item: item[0].received_at):
         key = (reading.installation_id, reading.timestamp)
         if not may_correct:
             new_only.readings.setdefault(key, reading)
             continue
-        number, value = last.get(key, (-1, None))
-        if value == reading.value:
+        number, before = last.get(key, (-1, None))
+        if before is not None and (before.value == reading.value or before.received_at == reading.received_at):
             continue
-        last[key] = (number + 1, reading.value)
+        last[key] = (number + 1, reading)
         if number + 1 == len(rounds):
             rounds.append(Round(corrects=True))
         rounds[number + 1].readings[key] = reading
-    return [new_only, *rounds] if new_only.readings else rounds
+    # Last: what may be older than it looks fills only what the others leave empty.
+    return [*rounds, new_only] if new_only.readings else rounds
 
 
 async def merge(connection: AsyncConnection, rounds: Sequence[Round]) -> Merged:

@@ -11,7 +11,7 @@ from services.ingest.payload import NotAMessageError, Payload, parse
 from services.ingest.quarantine import keep
 from services.ingest.queries import find_registry
 from services.ingest.reasons import Refused
-from services.ingest.verdicts import Accepted, Registry, judge
+from services.ingest.verdicts import Accepted, Registry, judge, refuse_contradictions
 from shared.clock import Clock
 
 
@@ -88,20 +88,21 @@ def _judge(
     accepted: list[tuple[Accepted, bool]] = []
     refused: list[tuple[str, Refused, str]] = []
     for delivery, payload in payloads:
-        faults: list[tuple[int, Refused]] = []
-        for number, reading in enumerate(payload.readings):
-            verdict = (
-                reading
-                if isinstance(reading, Refused)
-                else judge(
-                    reading,
-                    gateway_id=delivery.gateway_id,
-                    claimed_gateway=payload.claimed_gateway,
-                    received_at=delivery.received_at,
-                    registry=registry,
-                    now=now,
-                )
+        verdicts = [
+            reading
+            if isinstance(reading, Refused)
+            else judge(
+                reading,
+                gateway_id=delivery.gateway_id,
+                claimed_gateway=payload.claimed_gateway,
+                received_at=delivery.received_at,
+                registry=registry,
+                now=now,
             )
+            for reading in payload.readings
+        ]
+        faults: list[tuple[int, Refused]] = []
+        for number, verdict in enumerate(refuse_contradictions(verdicts)):
             if isinstance(verdict, Refused):
                 faults.append((number, verdict))
             else:

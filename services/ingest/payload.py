@@ -4,6 +4,7 @@ Good messages take the fast path: one strict decode. A message in which anything
 by reading, so that the good ones in it are saved and the others keep their original text.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,9 @@ import msgspec
 from services.ingest.json_text import JsonText, NotJsonError
 from services.ingest.reasons import Reason, Refused
 from shared.messages.gateway import MAX_MESSAGE_BYTES
+
+MAX_READINGS = 70_000
+"""More do not fit into a message: a reading takes 60 bytes at least. What has more elements is none."""
 
 
 class NotAMessageError(Exception):
@@ -43,12 +47,11 @@ class _Batch(msgspec.Struct, frozen=True):
 class Payload:
     """A message's readings in their order, those that are none as `Refused`.
 
-    `claimed_gateway` is the gateway that the body says it is from, whatever was written there; None where it says
-    nothing.
+    `claimed_gateway` is the gateway that the body says it is from; None where it says nothing.
     """
 
     readings: Sequence[SentReading | Refused]
-    claimed_gateway: object
+    claimed_gateway: str | None
     body: bytes
 
     def originals(self) -> list[str]:
@@ -76,13 +79,14 @@ def _parse_slowly(body: bytes) -> Payload:
         raise NotAMessageError(str(error)) from error
     readings = [read(element.value) for element in _elements(text)]
     claimed = text.value.get("gateway_id") if isinstance(text.value, dict) else None
-    return Payload(readings, claimed, body)
+    # What is no string is shown as one, which no gateway's id equals.
+    return Payload(readings, claimed if claimed is None or isinstance(claimed, str) else _shown(claimed), body)
 
 
 def _elements(text: JsonText) -> Sequence[JsonText]:
     """A message's readings: an object with `readings` is a batch, another object is one, a list is many."""
     if isinstance(text.value, list):
-        return text.elements()
+        return _bounded(text)
     if not isinstance(text.value, dict):
         raise NotAMessageError("neither an object nor a list")
     if "readings" not in text.value:
@@ -90,7 +94,14 @@ def _elements(text: JsonText) -> Sequence[JsonText]:
     readings = text.member("readings")
     if not isinstance(readings.value, list):
         raise NotAMessageError("`readings` is no list")
-    return readings.elements()
+    return _bounded(readings)
+
+
+def _bounded(text: JsonText) -> Sequence[JsonText]:
+    """The elements of a list of readings, unless there are more than there can be."""
+    if isinstance(text.value, list) and len(text.value) > MAX_READINGS:
+        raise NotAMessageError(f"{len(text.value)} readings, more than {MAX_READINGS}")
+    return text.elements()
 
 
 def read(value: object) -> SentReading | Refused:
@@ -161,7 +172,9 @@ def _converts(value: object, kind: Any) -> bool:
 
 def _shown(value: object) -> str:
     """The value as text that can be stored and printed: no control characters, not too long."""
-    shown = repr(value)
+    if isinstance(value, str):
+        value = value[:MAX_SHOWN]  # before it is copied: it may be the whole message
+    shown = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
 

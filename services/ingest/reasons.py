@@ -25,6 +25,7 @@ class Reason(StrEnum):
     INSTALLATION_DELETED = "installation_deleted"
     BEFORE_INSTALLATION = "before_installation"
     IN_THE_FUTURE = "in_the_future"
+    CONTRADICTION = "contradiction"
 
 
 @dataclass(frozen=True)

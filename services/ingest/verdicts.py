@@ -1,6 +1,6 @@
 """The verdict on a reading: it belongs to an installation of the sender's tenant, at a time that can be, or why not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -55,7 +55,7 @@ def judge(
     reading: SentReading,
     *,
     gateway_id: str,
-    claimed_gateway: object,
+    claimed_gateway: str | None,
     received_at: datetime,
     registry: Registry,
     now: datetime,
@@ -66,7 +66,7 @@ def judge(
         return Refused(Reason.UNKNOWN_GATEWAY, f"no gateway {gateway_id!r} is registered")
     for claim in (claimed_gateway, reading.gateway_id):
         if claim is not None and claim != gateway_id:
-            return Refused(Reason.GATEWAY_MISMATCH, f"sent by {gateway_id!r}, but claims to be from {claim!r:.100}")
+            return Refused(Reason.GATEWAY_MISMATCH, f"sent by {gateway_id!r}, but claims to be from {claim[:100]!r}")
     found = _find(reading, tenant_id, registry)
     if isinstance(found, Refused):
         return found
@@ -85,6 +85,22 @@ def judge(
     )
 
 
+def refuse_contradictions(verdicts: Iterable[Accepted | Refused]) -> Iterator[Accepted | Refused]:
+    """Refuse what says another value of the same meter and time than a reading before it in the same message.
+
+    Neither was transmitted later, so none corrects the other; that the first is stored is the same each time that the
+    message comes.
+    """
+    values: dict[tuple[UUID, datetime], float] = {}
+    for verdict in verdicts:
+        if isinstance(verdict, Accepted):
+            first = values.setdefault((verdict.installation_id, verdict.timestamp), verdict.value)
+            if first != verdict.value:
+                yield Refused(Reason.CONTRADICTION, f"{verdict.value!r}, and {first!r} earlier in the same message")
+                continue
+        yield verdict
+
+
 def _find(reading: SentReading, tenant_id: UUID, registry: Registry) -> Installation | Refused:
     installation_id = reading.installation_id or reading.meter_installation_id
     if installation_id is not None:
@@ -100,7 +116,7 @@ def _find(reading: SentReading, tenant_id: UUID, registry: Registry) -> Installa
         return Refused(Reason.NO_INSTALLATION, "neither installation_id nor meter_serial is given")
     candidates = registry.by_serial.get((tenant_id, reading.meter_serial), ())
     if not candidates:
-        return Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {reading.meter_serial!r:.100} is registered")
+        return Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {reading.meter_serial[:100]!r} is registered")
     return _mounted_at(reading.timestamp, candidates)
 
 

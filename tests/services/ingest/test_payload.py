@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.json_text import JsonText, NotJsonError
-from services.ingest.payload import NotAMessageError, Payload, SentReading, parse, read
+from services.ingest.payload import MAX_READINGS, NotAMessageError, Payload, SentReading, parse, read
 from services.ingest.reasons import Reason, Refused
 
 ID = UUID("7f6c0000-0000-4000-8000-000000000001")
@@ -153,6 +153,20 @@ def test_any_bytes_are_a_payload_or_a_dead_letter_and_never_another_error(body: 
         return
     assert isinstance(payload, Payload)
     assert len(payload.originals()) == len(payload.readings)
+
+
+@pytest.mark.parametrize("element", [b"0", b"{}", b'""'])
+def test_a_message_of_more_elements_than_readings_fit_into_it_is_none(element: bytes) -> None:
+    body = b"[" + b",".join([element] * (MAX_READINGS + 1)) + b"]"
+    with pytest.raises(NotAMessageError, match="70001 readings"):
+        parse(body)
+
+
+@pytest.mark.parametrize("claim", [7, ["GW-1"], {"GW-1": 1}, "x" * 1_000_000], ids=["int", "list", "object", "long"])
+def test_a_claim_that_is_no_gateway_id_is_a_short_text_that_equals_none(claim: object) -> None:
+    claimed = parse(json.dumps({"gateway_id": claim, "readings": [7]}).encode()).claimed_gateway
+    assert claimed
+    assert claimed != "GW-1"
 
 
 def test_a_list_nested_without_end_is_not_json_that_can_be_read() -> None:
