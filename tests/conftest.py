@@ -7,6 +7,7 @@ import aio_pika
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.stack.errors import StackError
 from shared import topology
 from shared.broker_accounts import prepare_broker
 from shared.broker_admin import BrokerAdmin
@@ -26,7 +27,7 @@ def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
         with running_servers() as found:
             pytestconfig.stash[USED] = found
             yield found
-    except ServersError as error:
+    except (ServersError, StackError) as error:
         pytest.exit(f"no servers to test with: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from cli.stack.errors import StackError
+from cli.stack.processes import last_complaint
 
 TIMEOUT_S = 90
 POLL_S = 0.5
@@ -29,10 +30,10 @@ class Arrivals:
     newest: datetime | None
 
 
-def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, logs: Path) -> Arrivals:
+def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, log: Path) -> Arrivals:
     """Wait until a reading that arrived after `since` (None: at any time) can be read.
 
-    `StackError` when none can in time; `logs` is where to look then.
+    `StackError` when none can in time, with the last complaint in `log`, the simulator's.
     """
     give_up_at = time.monotonic() + TIMEOUT_S
     with httpx2.Client(
@@ -40,7 +41,9 @@ def wait_for_arrivals(query_url: str, token: str, *, since: datetime | None, log
     ) as client:
         while not (arrivals := _look(client, since)).readings:
             if time.monotonic() > give_up_at:
-                raise StackError(f"no reading arrived within {TIMEOUT_S} s (logs: {logs})")
+                raise StackError(
+                    f"no reading arrived within {TIMEOUT_S} s; the simulator says: {last_complaint(log)} (log: {log})"
+                )
             time.sleep(POLL_S)
     return arrivals
 

@@ -1,6 +1,7 @@
 """A stack on this machine: embedded servers, or yours, and the services as background processes."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from cli.stack.services import SERVICES, USUAL_PORTS, start_service, wait_for_se
 from cli.stack.state import Servers, State
 from cli.stack.variables import server_variables, service_urls
 
+ROOM_BYTES = 500_000_000
 SERVER_PORTS = {"postgres": 15432, "rabbitmq": 15673, "management": 15674, "distribution": 15675, "epmd": 15676}
 
 
@@ -37,9 +39,13 @@ class LocalStack:
 
     def all_run(self) -> bool:
         """Whether every program that should run does."""
-        embedded = [] if self.servers.broker_url else ["epmd", "rabbitmq"]
-        embedded += [] if self.servers.database_url else ["postgres"]
-        return all(self.state.is_alive(name) for name in (*embedded, *SERVICES))
+        return all(self.state.is_alive(name) for name in (*self._embedded, *SERVICES))
+
+    @property
+    def _embedded(self) -> list[str]:
+        """The programs that are servers of the checkout's own."""
+        broker = [] if self.servers.broker_url else ["epmd", "rabbitmq"]
+        return broker + ([] if self.servers.database_url else ["postgres"])
 
     def ensure(self) -> dict[str, str]:
         """Start what does not run, and return the stack's variables."""
@@ -62,6 +68,8 @@ class LocalStack:
         """Start the embedded servers, and return the variables that name them or yours."""
         database_url, broker_url = self.servers.database_url, self.servers.broker_url
         management_url = self.servers.management_url
+        if not all(self.state.is_alive(name) for name in self._embedded):
+            self._check_room()
         waits: list[Callable[[], None]] = []
         if broker_url is None or management_url is None:
             rabbit = self._rabbit(keys, account)
@@ -80,6 +88,14 @@ class LocalStack:
         return server_variables(
             database_url=database_url, broker_url=broker_url, management_url=management_url, keys=keys
         )
+
+    def _check_room(self) -> None:
+        """RabbitMQ takes nothing any more when little room is left, and says so in its log only."""
+        free = shutil.disk_usage(self.state.data).free
+        if free < ROOM_BYTES:
+            raise StackError(
+                f"the disk of {self.state.data} has {free // 10**6} MB left; the servers need {ROOM_BYTES // 10**6} MB"
+            )
 
     def _postgres(self, keys: Keys, account: Account | None) -> EmbeddedPostgres:
         return EmbeddedPostgres(

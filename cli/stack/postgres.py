@@ -154,8 +154,14 @@ class EmbeddedPostgres:
             shutil.rmtree(unfinished)
         # The programs look for their libraries by this layout.
         libraries = installed.parent.glob(f"{installed.name}.libs")
-        for folder in (installed / "pginstall", *libraries):
-            shutil.copytree(folder, unfinished / folder.relative_to(installed.parent), symlinks=True)
+        without = shutil.ignore_patterns("include", "doc")
+        try:
+            for folder in (installed / "pginstall", *libraries):
+                target = unfinished / folder.relative_to(installed.parent)
+                shutil.copytree(folder, target, symlinks=True, ignore=without)
+        except shutil.Error as error:
+            # It holds a line for each of a thousand files.
+            raise StackError(f"PostgreSQL's programs could not be copied: {error.args[0][0][2]}") from error
         # Installed by somebody who keeps his files to himself, they were readable by nobody else.
         for path in (unfinished, *unfinished.rglob("*")):
             if not path.is_symlink():

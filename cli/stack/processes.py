@@ -143,10 +143,11 @@ def wait_until(
 
 
 def last_complaint(log: Path) -> str:
-    """The last line of a log that speaks of a failure, else its last line."""
+    """The last line of a log that speaks of a full disk, else of a failure, else its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    full = [line for line in lines if "No space left" in line]
     complaints = [line for line in lines if COMPLAINT.search(line)]
-    return (complaints or lines or ["it said nothing"])[-1][:LINE_LENGTH]
+    return (full or complaints or lines or ["it said nothing"])[-1][:LINE_LENGTH]
 
 
 def _since_boot(process: psutil.Process) -> float:

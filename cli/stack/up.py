@@ -44,7 +44,7 @@ def bring_up(checkout: Checkout, settings: UpSettings, *, tell: Tell, clock: Clo
             variables["MBUS_QUERY_URL"],
             variables["MBUS_TOKEN"],
             since=None if ran else since,
-            logs=checkout.log("simulator").parent,
+            log=checkout.log("simulator"),
         )
     return Outcome(servers, variables, arrivals, changed=not ran)
 
