@@ -8,7 +8,10 @@ from services.alerts.metrics import AlertsMetrics
 from shared import topology
 from shared.broker import dead_letter, working_queue
 from shared.group_commit import GroupCommit
+from shared.logs import get_logger
 from shared.messages.readings_stored import ReadingsStored, decode
+
+log = get_logger(__name__)
 
 Folds = GroupCommit[ReadingsStored, None]
 
@@ -22,8 +25,13 @@ def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics
     async def on_readings_stored(message: RabbitMessage) -> None:
         try:
             event = decode(message.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             await dead_letter(broker, message, f"no readings.stored event: {error}")
             return
-        await folds.submit(event.data)
+        try:
+            await folds.submit(event.data)
+        except Exception as error:  # the group commit raises only what this event alone is to blame for
+            log.exception("event_cannot_be_folded", event_id=event.id)
+            await dead_letter(broker, message, f"cannot be folded: {type(error).__name__}")
+            return
         metrics.heard.inc(sum(heard.count for heard in event.data.installations))

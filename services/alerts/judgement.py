@@ -27,12 +27,17 @@ class Judgement:
         self._empty_since: datetime | None = None
         self._settled = False
 
+    def interrupted(self) -> None:
+        """Take note of an absence that was seen elsewhere than in a look."""
+        self._settled = False
+        self._empty_since = None
+
     def allows(self, view: PipelineView, now: datetime) -> bool:
         """Whether what is due by `now` may be judged."""
         empty = view.whole and view.waiting == 0
         if not view.whole:
-            self._settled = False
-        if not empty:
+            self.interrupted()
+        elif not empty:
             self._empty_since = None
         elif self._empty_since is None:
             self._empty_since = now

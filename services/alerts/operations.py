@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import msgspec
@@ -27,18 +27,20 @@ LOCK = text(
     " ORDER BY installation_id FOR UPDATE) AS locked"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
-# Late and repeated news change nothing. `due_at` stays: it is looked at again when it comes, which saves an index
-# entry a reading.
+# Late and repeated news change nothing; a correction of the newest reading does. `due_at` stays: it is looked at again
+# when it comes, which saves an index entry a reading.
 FOLD = text(
     """
     WITH folded AS (
         UPDATE installation_status AS status
         SET last_reading_at = heard."timestamp", last_value = heard.value, last_rssi_dbm = heard.rssi_dbm,
-            last_battery_level_pct = heard.battery_level_pct, last_gateway_id = heard.gateway_id
-        FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery)
-            AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct)
+            last_battery_level_pct = heard.battery_level_pct, last_gateway_id = heard.gateway_id,
+            last_received_at = heard.received_at
+        FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery, :received)
+            AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct, received_at)
         WHERE status.installation_id = heard.installation_id
-          AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp")
+          AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp"
+               OR status.last_reading_at = heard."timestamp" AND status.last_received_at < heard.received_at)
         RETURNING status.installation_id, status.state
     )
     SELECT installation_id FROM folded WHERE state <> 'fresh'
@@ -50,6 +52,7 @@ FOLD = text(
     bindparam("values", type_=ARRAY(Double())),
     bindparam("rssi", type_=ARRAY(SmallInteger())),
     bindparam("battery", type_=ARRAY(SmallInteger())),
+    bindparam("received", type_=ARRAY(DateTime(timezone=True))),
 )
 
 
@@ -118,9 +121,14 @@ def _newest(events: Sequence[ReadingsStored]) -> list[InstallationHeard]:
     for event in events:
         for heard in event.installations:
             known = newest.get(heard.installation_id)
-            if known is None or heard.timestamp > known.timestamp:
+            if known is None or _age(heard) > _age(known):
                 newest[heard.installation_id] = heard
     return list(newest.values())
+
+
+def _age(heard: InstallationHeard) -> tuple[datetime, datetime]:
+    """What orders the news of an installation: when it was read, and of two such when it was received."""
+    return heard.timestamp, heard.received_at or datetime.min.replace(tzinfo=UTC)
 
 
 def _columns(heard: Sequence[InstallationHeard]) -> dict[str, list[object]]:
@@ -131,6 +139,7 @@ def _columns(heard: Sequence[InstallationHeard]) -> dict[str, list[object]]:
         "values": [one.value for one in heard],
         "rssi": [one.rssi_dbm for one in heard],
         "battery": [one.battery_level_pct for one in heard],
+        "received": [one.received_at for one in heard],
     }
 
 
@@ -209,6 +218,7 @@ async def _enqueue(connection: AsyncConnection, events: Sequence[AlertEvent]) ->
                 "event_type": event.type,
                 "event": msgspec.to_builtins(event),
                 "created_at": event.time,
+                "next_attempt_at": event.time,
             }
             for event in events
         ],

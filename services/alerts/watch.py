@@ -68,6 +68,7 @@ class Watch:
                 await self.tick()
             except Exception as error:
                 # A database or broker that is away passes; the next tick finds all that this one did not do.
+                self._judgement.interrupted()
                 if refuses_data(error):
                     log.exception("tick_failed")
                 else:

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 from services.ingest.verdicts import Accepted
 from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, ReadingsStoredEvent
 
-INSTALLATIONS_PER_EVENT = 3000
-"""An installation takes at most 340 bytes with its gateway, so this stays below `MAX_EVENT_BYTES`."""
+INSTALLATIONS_PER_EVENT = 2800
+"""An installation takes at most 365 bytes with its gateway, so this stays below `MAX_EVENT_BYTES`."""
 
 
 def readings_stored(accepted: Iterable[Accepted], now: datetime) -> list[ReadingsStoredEvent]:
@@ -21,7 +21,7 @@ def readings_stored(accepted: Iterable[Accepted], now: datetime) -> list[Reading
     for reading in accepted:
         counts[reading.installation_id] = counts.get(reading.installation_id, 0) + 1
         known = newest.get(reading.installation_id)
-        if known is None or reading.timestamp > known.timestamp:
+        if known is None or (reading.timestamp, reading.received_at) > (known.timestamp, known.received_at):
             newest[reading.installation_id] = reading
     by_tenant: dict[UUID, list[Accepted]] = {}
     for reading in newest.values():
@@ -44,6 +44,7 @@ def _event(
             value=reading.value,
             rssi_dbm=reading.rssi_dbm,
             battery_level_pct=reading.battery_level_pct,
+            received_at=reading.received_at if reading.may_correct else None,
             count=counts[reading.installation_id],
         )
         for reading in readings

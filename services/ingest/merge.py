@@ -62,8 +62,8 @@ class Round:
     readings: dict[Key, Accepted] = field(default_factory=dict)
 
 
-def plan_rounds(readings: Iterable[tuple[Accepted, bool]]) -> list[Round]:
-    """Arrange readings, each with whether it may correct, so that merging round after round acts as one by one would.
+def plan_rounds(readings: Iterable[Accepted]) -> list[Round]:
+    """Arrange readings so that merging round after round acts as one by one would.
 
     The order of acceptance by the broker decides; nearly always all fit in one round. What would change nothing needs
     no merge and is left out: the value that its key has last, and another value that was not accepted later than it.
@@ -71,9 +71,9 @@ def plan_rounds(readings: Iterable[tuple[Accepted, bool]]) -> list[Round]:
     new_only = Round(corrects=False)
     rounds: list[Round] = []
     last: dict[Key, tuple[int, Accepted]] = {}
-    for reading, may_correct in sorted(readings, key=lambda item: item[0].received_at):
+    for reading in sorted(readings, key=lambda reading: reading.received_at):
         key = (reading.installation_id, reading.timestamp)
-        if not may_correct:
+        if not reading.may_correct:
             new_only.readings.setdefault(key, reading)
             continue
         number, before = last.get(key, (-1, None))

@@ -65,7 +65,7 @@ async def store(engine: AsyncEngine, deliveries: Sequence[GatewayDelivery], cloc
         accepted, refused = _judge(payloads, registry, now)
         merged = await merge(connection, plan_rounds(accepted)) if accepted else Merged(0, 0)
         await keep(connection, refused, now)
-    return StoredBatch(dead_letters, [reading for reading, _ in accepted], merged, len(refused))
+    return StoredBatch(dead_letters, accepted, merged, len(refused))
 
 
 def _parse(
@@ -83,9 +83,9 @@ def _parse(
 
 def _judge(
     payloads: Sequence[tuple[GatewayDelivery, Payload]], registry: Registry, now: datetime
-) -> tuple[list[tuple[Accepted, bool]], list[tuple[str, Refused, str]]]:
-    """Accepted readings with whether they may correct; refused ones with their gateway and original text."""
-    accepted: list[tuple[Accepted, bool]] = []
+) -> tuple[list[Accepted], list[tuple[str, Refused, str]]]:
+    """Accepted readings; refused ones with their gateway and original text."""
+    accepted: list[Accepted] = []
     refused: list[tuple[str, Refused, str]] = []
     for delivery, payload in payloads:
         verdicts = [
@@ -96,6 +96,7 @@ def _judge(
                 gateway_id=delivery.gateway_id,
                 claimed_gateway=payload.claimed_gateway,
                 received_at=delivery.received_at,
+                may_correct=delivery.may_correct,
                 registry=registry,
                 now=now,
             )
@@ -106,7 +107,7 @@ def _judge(
             if isinstance(verdict, Refused):
                 faults.append((number, verdict))
             else:
-                accepted.append((verdict, delivery.may_correct))
+                accepted.append(verdict)
         if faults:
             originals = payload.originals()
             refused.extend((delivery.gateway_id, verdict, originals[number]) for number, verdict in faults)

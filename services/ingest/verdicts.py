@@ -39,7 +39,7 @@ class Registry:
 
 
 class Accepted(NamedTuple):
-    """A reading to store."""
+    """A reading to store; the first six fields are its row. `may_correct` is that of its delivery."""
 
     installation_id: UUID
     timestamp: datetime
@@ -49,6 +49,7 @@ class Accepted(NamedTuple):
     battery_level_pct: int | None
     tenant_id: UUID
     gateway_id: str
+    may_correct: bool
 
 
 def judge(
@@ -57,6 +58,7 @@ def judge(
     gateway_id: str,
     claimed_gateway: str | None,
     received_at: datetime,
+    may_correct: bool,
     registry: Registry,
     now: datetime,
 ) -> Accepted | Refused:
@@ -82,6 +84,7 @@ def judge(
         None if reading.battery_level_pct is None else round(reading.battery_level_pct),
         tenant_id,
         gateway_id,
+        may_correct,
     )
 
 

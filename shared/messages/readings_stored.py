@@ -13,7 +13,10 @@ MAX_EVENT_BYTES = 1024 * 1024
 
 
 class InstallationHeard(msgspec.Struct, frozen=True, kw_only=True):
-    """An installation's newest reading in the commit; `count` is the number of its readings in it."""
+    """An installation's newest reading in the commit; `count` is the number of its readings in it.
+
+    `received_at` tells a correction from what it corrects; None where nobody knows which of two values is the newer.
+    """
 
     installation_id: UUID
     gateway_id: str
@@ -22,6 +25,7 @@ class InstallationHeard(msgspec.Struct, frozen=True, kw_only=True):
     rssi_dbm: int | None
     battery_level_pct: int | None
     count: int
+    received_at: datetime | None = None
 
 
 class ReadingsStored(msgspec.Struct, frozen=True, kw_only=True):

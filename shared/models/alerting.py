@@ -49,6 +49,7 @@ class InstallationStatus(Base):
     last_rssi_dbm: Mapped[int | None] = mapped_column(SmallInteger)
     last_battery_level_pct: Mapped[int | None] = mapped_column(SmallInteger)
     last_gateway_id: Mapped[str | None]
+    last_received_at: Mapped[datetime | None]
     due_at: Mapped[datetime | None]
 
 
@@ -70,11 +71,14 @@ class Alert(Base):
 
 
 class Delivery(Base):
-    """An alert event on its way out, made in the transaction of its transition. Its id is the event's id."""
+    """An alert event on its way out, made in the transaction of its transition. Its id is the event's id.
+
+    `attempts` counts those that the broker refused; `next_attempt_at` is when it is tried next.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (
-        Index("ix_delivery_pending", "created_at", postgresql_where=text("delivered_at IS NULL")),
+        Index("ix_delivery_pending", "next_attempt_at", postgresql_where=text("delivered_at IS NULL")),
         Index(None, "alert_id"),
     )
 
@@ -84,4 +88,6 @@ class Delivery(Base):
     event_type: Mapped[str]
     event: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     delivered_at: Mapped[datetime | None]

@@ -13,7 +13,11 @@ class Tenant(Base):
     """A customer. `stale_after` is how long an installation may be silent before it counts as stale."""
 
     __tablename__ = "tenant"
-    __table_args__ = (CheckConstraint("stale_after > interval '0'", name="stale_after_positive"),)
+    __table_args__ = (
+        CheckConstraint("stale_after > interval '0'", name="stale_after_positive"),
+        # A longer one reaches beyond the calendar, and then nothing of anyone could be judged.
+        CheckConstraint("stale_after <= interval '10 years'", name="stale_after_bounded"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
     slug: Mapped[str] = mapped_column(unique=True)

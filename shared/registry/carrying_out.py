@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from datetime import datetime
-from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Table, bindparam, update
@@ -12,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.models import (
     Base,
     Gateway,
-    InstallationState,
-    InstallationStatus,
     MeterInstallation,
     Property,
     PropertyConfig,
@@ -33,7 +29,7 @@ def no_progress(what: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-async def carry_out(session: AsyncSession, plan: Plan, *, now: datetime, progress: Progress) -> None:
+async def carry_out(session: AsyncSession, plan: Plan, *, progress: Progress) -> None:
     """Write all changes of `plan` in the session's transaction."""
     writer = _Writer(session, progress)
     for model, changes in (
@@ -54,7 +50,6 @@ async def carry_out(session: AsyncSession, plan: Plan, *, now: datetime, progres
     await writer.update(
         MeterInstallation, [{"id": it.id, "replaces_id": it.replaces_id} for it in installations.updated]
     )
-    await _look_again(session, plan.redated, now)
 
 
 class _Writer:
@@ -113,13 +108,3 @@ def _correctable(installation: Installation) -> Columns:
     columns = _columns(installation)
     del columns["tenant_id"], columns["replaces_id"]
     return columns
-
-
-async def _look_again(session: AsyncSession, redated: Sequence[UUID], now: datetime) -> None:
-    """Let alerts work out anew when installations fall due; a stale one only a reading can change."""
-    if redated:
-        await session.execute(
-            update(InstallationStatus)
-            .where(InstallationStatus.installation_id.in_(redated), InstallationStatus.state != InstallationState.STALE)
-            .values(due_at=now)
-        )

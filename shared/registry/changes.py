@@ -45,8 +45,6 @@ class Plan:
     units: Changes[Columns] = field(default_factory=Changes)
     gateways: Changes[Columns] = field(default_factory=Changes)
     installations: Changes[Installation] = field(default_factory=Changes)
-    redated: list[UUID] = field(default_factory=list)
-    """Installations whose `installed_at` is corrected: when they fall due changes with it."""
 
     def counts(self) -> Iterator[tuple[str, Count]]:
         """What a person wants to know of each kind; a property's config is part of the property."""

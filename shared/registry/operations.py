@@ -46,7 +46,7 @@ async def import_registry(
             raise RefusedError(problems)
         if not dry_run:
             try:
-                await carry_out(session, plan, now=now, progress=progress)
+                await carry_out(session, plan, progress=progress)
             except (IntegrityError, asyncpg.IntegrityConstraintViolationError) as error:
                 reason = error.orig.__cause__ if isinstance(error, IntegrityError) and error.orig else error
                 raise RegistryError(f"nothing was imported, the database refused: {reason}") from error

@@ -41,7 +41,5 @@ def _compare(targets: Sequence[Target], plan: Plan) -> None:
             changes.created.append(target.installation)
         elif target.installation != target.known.installation:
             changes.updated.append(target.installation)
-            if target.installation.installed_at != target.known.installation.installed_at:
-                plan.redated.append(target.installation.id)
         elif target.row is not None:
             changes.unchanged.append(target.installation.id)

@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("stale_after", sa.Interval(), server_default=sa.text("'48 hours'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("stale_after > interval '0'", name=op.f("ck_tenant_stale_after_positive")),
+        sa.CheckConstraint("stale_after <= interval '10 years'", name=op.f("ck_tenant_stale_after_bounded")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
         sa.UniqueConstraint("slug", name=op.f("uq_tenant_slug")),
     )
@@ -223,6 +224,7 @@ def upgrade() -> None:
         sa.Column("last_rssi_dbm", sa.SmallInteger(), nullable=True),
         sa.Column("last_battery_level_pct", sa.SmallInteger(), nullable=True),
         sa.Column("last_gateway_id", sa.Text(), nullable=True),
+        sa.Column("last_received_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "state IN ('never_seen', 'fresh', 'stale')", name=op.f("ck_installation_status_state_is_known")
@@ -256,6 +258,8 @@ def upgrade() -> None:
         sa.Column("event_type", sa.Text(), nullable=False),
         sa.Column("event", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["alert_id"], ["alert.id"], name=op.f("fk_delivery_alert_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_delivery_tenant_id")),
@@ -265,7 +269,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_pending",
         "delivery",
-        ["created_at"],
+        ["next_attempt_at"],
         unique=False,
         postgresql_where=sa.text("delivered_at IS NULL"),
     )

@@ -51,6 +51,35 @@ def upgrade() -> None:
         "CREATE TRIGGER meter_installation_has_status AFTER INSERT ON meter_installation"
         " REFERENCING NEW TABLE AS registered FOR EACH STATEMENT EXECUTE FUNCTION meter_installation_has_status()"
     )
+    # And again when what decides on that moment changes. A stale one only a reading can change.
+    op.execute(
+        """
+        CREATE FUNCTION meter_installation_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE public.installation_status SET due_at = now()
+            WHERE installation_id = NEW.id AND state <> 'stale';
+            RETURN NULL;
+        END $$
+        """
+    )
+    op.execute(
+        """
+        CREATE FUNCTION tenant_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE public.installation_status SET due_at = now() WHERE tenant_id = NEW.id AND state <> 'stale';
+            RETURN NULL;
+        END $$
+        """
+    )
+    op.execute(
+        "CREATE TRIGGER tenant_changes_limit AFTER UPDATE OF stale_after ON tenant FOR EACH ROW"
+        " WHEN (OLD.stale_after <> NEW.stale_after) EXECUTE FUNCTION tenant_is_due_again()"
+    )
+    op.execute(
+        "CREATE TRIGGER meter_installation_changes_dates AFTER UPDATE OF installed_at, deleted_at ON meter_installation"
+        " FOR EACH ROW WHEN (OLD.installed_at <> NEW.installed_at OR OLD.deleted_at IS DISTINCT FROM NEW.deleted_at)"
+        " EXECUTE FUNCTION meter_installation_is_due_again()"
+    )
     op.execute(
         """
         CREATE FUNCTION reading_keep_old_value() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -71,7 +100,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TRIGGER reading_keep_old_value ON reading")
     op.execute("DROP FUNCTION reading_keep_old_value()")
-    for what in ("no_delete", "no_truncate", "no_move", "has_status"):
+    op.execute("DROP TRIGGER tenant_changes_limit ON tenant")
+    for what in ("no_delete", "no_truncate", "no_move", "has_status", "changes_dates"):
         op.execute(f"DROP TRIGGER meter_installation_{what} ON meter_installation")
+    op.execute("DROP FUNCTION tenant_is_due_again()")
+    op.execute("DROP FUNCTION meter_installation_is_due_again()")
     op.execute("DROP FUNCTION meter_installation_has_status()")
     op.execute("DROP FUNCTION meter_installation_is_permanent()")

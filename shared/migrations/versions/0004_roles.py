@@ -27,8 +27,9 @@ GRANTS = {
         "tenant, property, property_config, unit, gateway, meter_installation, installation_status": "SELECT",
     },
     "mbus_alerts": {
-        "tenant, property, unit, gateway, meter_installation": "SELECT",
-        "installation_status, alert, delivery": "SELECT, INSERT, UPDATE",
+        "tenant, property, unit, meter_installation": "SELECT",
+        "installation_status": "SELECT, UPDATE",
+        "alert, delivery": "SELECT, INSERT, UPDATE",
     },
     "mbus_reader": {"meter_installation, reading": "SELECT"},
 }

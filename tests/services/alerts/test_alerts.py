@@ -16,7 +16,7 @@ from shared import topology
 from shared.messages.cloudevents import CloudEvent
 from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, encode
 from tests.support.databases import Database
-from tests.support.messages import Subscriber, eventually, next_message, publish_event
+from tests.support.messages import Subscriber, eventually, next_message, open_channel, publish_event
 from tests.support.registry import Building, create_building
 from tests.support.services import running_alerts
 from tests.support.vhosts import Vhost
@@ -28,7 +28,9 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def heard(building: Building, at: datetime, *, number: int = 0, value: float = 1.5) -> ReadingsStored:
+def heard(
+    building: Building, at: datetime, *, number: int = 0, value: float = 1.5, received_at: datetime | None = None
+) -> ReadingsStored:
     return ReadingsStored(
         tenant_id=building.tenant_id,
         gateways=[building.gateway_id],
@@ -41,6 +43,7 @@ def heard(building: Building, at: datetime, *, number: int = 0, value: float = 1
                 rssi_dbm=-70,
                 battery_level_pct=None,
                 count=1,
+                received_at=received_at,
             )
         ],
     )
@@ -110,12 +113,30 @@ async def test_one_that_was_installed_long_ago_and_never_heard_is_reported_witho
     assert body["data"]["last_reading"] is None
 
 
+def unwritable(building: Building) -> bytes:
+    """An event of the right shape whose time PostgreSQL cannot hold."""
+    event = CloudEvent(
+        id="odd", source=SOURCE, type=TYPE, time=now(), data=heard(building, datetime(2, 1, 1, tzinfo=UTC))
+    )
+    return encode(event).replace(b"0002-01-01T00:00:00Z", b"0001-01-01T00:00:00+12:00")
+
+
 @pytest.mark.usefixtures("alerts")
-async def test_what_is_no_event_becomes_a_dead_letter_and_the_worker_lives(engine: AsyncEngine, vhost: Vhost) -> None:
+@pytest.mark.parametrize("kind", ["no event", "nested without end", "unwritable"])
+async def test_what_cannot_be_folded_becomes_a_dead_letter_and_the_worker_lives(
+    engine: AsyncEngine, vhost: Vhost, kind: str
+) -> None:
     building = await create_building(engine, meters=1)
-    await publish_event(vhost.url, topology.readings_stored_key("x"), b'{"data": 3}')
+    bodies = {
+        "no event": (b'{"data": 3}', "no readings.stored event"),
+        "nested without end": (b'{"data": ' + b"[" * 20_000, "no readings.stored event"),
+        "unwritable": (unwritable(building), "cannot be folded"),
+    }
+    body, reason = bodies[kind]
+    await publish_event(vhost.url, topology.readings_stored_key("x"), body)
     letter = await next_message(vhost.url, topology.DEAD_LETTERS)
-    assert "no readings.stored event" in str(letter.headers["x-mbus-reason"])
+    assert letter.body == body
+    assert reason in str(letter.headers["x-mbus-reason"])
     moment = now()
     await tell(vhost, heard(building, moment))
 
@@ -133,6 +154,43 @@ async def test_late_and_repeated_events_never_move_a_status_back(engine: AsyncEn
     assert await status(engine, building.installation_ids[0]) == ("fresh", newest, 3.0)
 
 
+async def test_a_correction_of_the_newest_reading_is_taken_over_and_what_it_corrected_does_not_come_back(
+    engine: AsyncEngine,
+) -> None:
+    building = await create_building(engine, meters=1)
+    at = now() - timedelta(hours=1)
+    first, second = at + timedelta(minutes=1), at + timedelta(minutes=2)
+    for value, received_at in ((12.5, first), (13.5, second), (12.5, first), (14.5, None)):
+        await fold(engine, [heard(building, at, value=value, received_at=received_at)], now())
+    assert await status(engine, building.installation_ids[0]) == ("fresh", at, 13.5)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tenant SET stale_after = '1 hour'",
+        "UPDATE meter_installation SET installed_at = now() - interval '3 days'",
+    ],
+)
+async def test_a_change_of_limit_or_dates_is_judged_at_once(engine: AsyncEngine, change: str) -> None:
+    building = await create_building(engine, meters=1, installed_at=now() - timedelta(hours=5))
+    assert await sweep(engine, now()) == 0
+    async with engine.begin() as connection:
+        await connection.execute(text(change))
+    assert await sweep(engine, now()) == 1
+    assert (await status(engine, building.installation_ids[0]))[0] == "stale"
+
+
+async def test_one_that_is_no_longer_deleted_is_judged_again(engine: AsyncEngine) -> None:
+    await create_building(engine, meters=1, installed_at=now() - timedelta(days=9))
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE meter_installation SET deleted_at = now() - interval '1 day'"))
+    assert await sweep(engine, now()) == 0
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE meter_installation SET deleted_at = NULL"))
+    assert await sweep(engine, now()) == 1
+
+
 async def test_a_back_filled_old_reading_is_no_recovery_and_a_transition_makes_one_alert(engine: AsyncEngine) -> None:
     building = await create_building(engine, meters=1)
     assert await sweep(engine, now()) == 1
@@ -148,15 +206,40 @@ async def test_a_back_filled_old_reading_is_no_recovery_and_a_transition_makes_o
         assert tuple(alerts.one()) == (1, 1)
 
 
-async def test_a_sweep_finds_the_due_ones_by_index_whatever_else_there_is(engine: AsyncEngine) -> None:
-    await create_building(engine, meters=50)
+async def test_a_sweep_reads_only_what_is_due_whatever_else_there_is(engine: AsyncEngine) -> None:
+    building = await create_building(engine, meters=0, installed_at=now() - timedelta(hours=1))
     async with engine.begin() as connection:
-        await connection.execute(text("ANALYZE installation_status"))
-        await connection.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = await connection.execute(
-            text("EXPLAIN SELECT 1 FROM installation_status WHERE due_at <= now() ORDER BY due_at LIMIT 500")
+        await connection.execute(
+            text(
+                "INSERT INTO meter_installation"
+                " (tenant_id, unit_id, meter_serial, medium, unit_of_measure, installed_at)"
+                " SELECT :tenant, :unit, 'S' || n, 'heat', 'kWh', now() - interval '1 hour'"
+                " FROM generate_series(1, 20000) AS n"
+            ),
+            {"tenant": building.tenant_id, "unit": building.unit_id},
         )
-        assert "ix_installation_status_due_at" in "\n".join(plan.scalars())
+    await sweep(engine, now())  # sees all of them for the first time
+    async with engine.begin() as connection:
+        await connection.execute(text("ANALYZE installation_status, meter_installation"))
+        one = await connection.scalar(text("SELECT id FROM meter_installation WHERE meter_serial = 'S7'"))
+    before = await rows_read(engine)
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE meter_installation SET installed_at = now() - interval '3 days' WHERE id = :id"), {"id": one}
+        )
+    assert await sweep(engine, now()) == 1
+    # By the counters of the server itself: a scan of all would have read 20,000.
+    assert await rows_read(engine) - before < 200
+
+
+async def rows_read(engine: AsyncEngine) -> int:
+    async with engine.begin() as connection:
+        await connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    async with engine.begin() as connection:
+        read = await connection.scalar(
+            text("SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables")
+        )
+    return int(read)
 
 
 async def test_many_replicas_sweeping_at_once_report_each_silence_once(engine: AsyncEngine) -> None:
@@ -167,6 +250,38 @@ async def test_many_replicas_sweeping_at_once_report_each_silence_once(engine: A
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM alert")) == 40
         assert await connection.scalar(text("SELECT count(DISTINCT alert_id) FROM delivery")) == 40
+
+
+@pytest.mark.usefixtures("alerts")
+async def test_a_subscriber_whose_queue_is_full_holds_up_nobody_elses_events(
+    engine: AsyncEngine, vhost: Vhost, subscriber: Subscriber
+) -> None:
+    slow = await create_building(engine, meters=3, installed_at=now() - timedelta(hours=1))
+    async with open_channel(vhost.url) as channel:
+        full = await channel.declare_queue(
+            exclusive=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
+        )
+        await full.bind(topology.ALERTS, f"{slow.tenant_id}.#")
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE meter_installation SET installed_at = now() - interval '9 days'"))
+        await eventually(lambda: _refused(engine, 2))
+        quick = await create_building(engine, meters=1)
+        async with asyncio.timeout(20):
+            while (await subscriber.next()).routing_key != f"{quick.tenant_id}.installation.stale":
+                pass
+        # When the subscriber takes what it has, the others follow, each under its own id.
+        ids = set()
+        async with asyncio.timeout(30), full.iterator() as messages:
+            async for message in messages:
+                await message.ack()
+                ids.add(message.message_id)
+                if len(ids) == 3:
+                    break
+
+
+async def _refused(engine: AsyncEngine, count: int) -> bool:
+    async with engine.connect() as connection:
+        return await connection.scalar(text("SELECT count(*) FROM delivery WHERE attempts > 0")) == count
 
 
 async def test_a_delivery_that_was_not_confirmed_goes_out_when_the_service_starts_but_judging_waits_to_settle(

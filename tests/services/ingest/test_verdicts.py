@@ -31,7 +31,15 @@ def verdict(
 ) -> Accepted | Refused:
     named = {"installation_id": HERE.id} if not {"installation_id", "meter_serial"} & set(fields) else {}
     reading = SentReading(timestamp=at, value=1.5, **(named | fields))  # type: ignore[arg-type] # fields are a case's own
-    return judge(reading, gateway_id=sender, claimed_gateway=claimed, received_at=NOW, registry=REGISTRY, now=NOW)
+    return judge(
+        reading,
+        gateway_id=sender,
+        claimed_gateway=claimed,
+        received_at=NOW,
+        may_correct=True,
+        registry=REGISTRY,
+        now=NOW,
+    )
 
 
 def reason(result: Accepted | Refused) -> Reason | None:
@@ -39,7 +47,9 @@ def reason(result: Accepted | Refused) -> Reason | None:
 
 
 def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
-    assert verdict(rssi_dbm=-70.6, battery_level_pct=99.5) == Accepted(HERE.id, NOW, 1.5, NOW, -71, 100, TENANT, "GW-1")
+    assert verdict(rssi_dbm=-70.6, battery_level_pct=99.5) == Accepted(
+        HERE.id, NOW, 1.5, NOW, -71, 100, TENANT, "GW-1", True
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,19 +112,17 @@ sent = st.tuples(
 )
 
 
-def accepted(one: Sent) -> tuple[Accepted, bool]:
+def accepted(one: Sent) -> Accepted:
     installation, hour, value, received, may_correct = one
-    return (
-        Accepted(
-            IDS[installation],
-            NOW + timedelta(hours=hour),
-            value,
-            NOW + timedelta(seconds=received),
-            None,
-            None,
-            TENANT,
-            "GW-1",
-        ),
+    return Accepted(
+        IDS[installation],
+        NOW + timedelta(hours=hour),
+        value,
+        NOW + timedelta(seconds=received),
+        None,
+        None,
+        TENANT,
+        "GW-1",
         may_correct,
     )
 
@@ -123,8 +131,8 @@ def accepted(one: Sent) -> tuple[Accepted, bool]:
 def test_merging_the_rounds_leaves_what_merging_one_by_one_in_order_would(batch: list[Sent]) -> None:
     readings = [accepted(one) for one in batch]
     one_by_one = Table()
-    for reading, may_correct in sorted(readings, key=lambda item: (not item[1], item[0].received_at)):
-        one_by_one.merge(reading, may_correct=may_correct)
+    for reading in sorted(readings, key=lambda reading: (not reading.may_correct, reading.received_at)):
+        one_by_one.merge(reading, may_correct=reading.may_correct)
     in_rounds = Table()
     for one_round in plan_rounds(readings):
         for reading in one_round.readings.values():
@@ -161,7 +169,7 @@ def test_a_thousand_values_for_one_key_in_one_message_need_one_round() -> None:
 
 
 def test_a_commit_tells_the_newest_reading_of_each_installation_once_a_tenant() -> None:
-    readings = [accepted((n % 2, n % 3, float(n), n, True))[0] for n in range(6)]
+    readings = [accepted((n % 2, n % 3, float(n), n, True)) for n in range(6)]
     readings.append(readings[0]._replace(tenant_id=OTHER_TENANT, installation_id=FOREIGN.id, gateway_id="GW-9"))
     events = readings_stored(readings, NOW)
     assert {event.data.tenant_id for event in events} == {TENANT, OTHER_TENANT}
@@ -173,9 +181,17 @@ def test_a_commit_tells_the_newest_reading_of_each_installation_once_a_tenant() 
     assert ours.gateways == ["GW-1"]
 
 
+def test_of_two_values_for_the_newest_time_the_one_that_was_received_later_is_told() -> None:
+    (event,) = readings_stored([accepted((0, 0, 2.0, 9, True)), accepted((0, 0, 1.0, 5, True))], NOW)
+    (told,) = event.data.installations
+    assert (told.value, told.received_at) == (2.0, NOW + timedelta(seconds=9))
+    (event,) = readings_stored([accepted((0, 0, 2.0, 9, False))], NOW)
+    assert event.data.installations[0].received_at is None
+
+
 def test_a_large_commit_is_told_in_parts_below_the_size_limit() -> None:
     wide = [
-        Accepted(UUID(int=n), NOW, -1.7976931348623157e308, NOW, -200, 100, TENANT, f"{n:064d}")
+        Accepted(UUID(int=n), NOW, -1.7976931348623157e308, NOW, -200, 100, TENANT, f"{n:064d}", True)
         for n in range(2 * INSTALLATIONS_PER_EVENT + 1)
     ]
     events = readings_stored(wide, NOW)
