@@ -10,6 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 STATEMENT_TIMEOUT_MS = 30_000
 
 
+SERVICE_ROLES = ("mbus_ingest", "mbus_query", "mbus_alerts")
+"""The database roles of the services (docs/architecture/storage.md)."""
+
+
 class TooPowerfulRoleError(Exception):
     """A service logged in as a role that could step over the isolation of tenants."""
 
@@ -40,6 +44,7 @@ def create_engine(
         max_overflow=max_overflow,
         pool_pre_ping=True,
         pool_recycle=3600,
+        hide_parameters=True,  # what is written is nothing for a log
         connect_args=_connect_arguments(application_name, statement_timeout_ms),
     )
 
@@ -77,24 +82,33 @@ def create_sessions(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
 
 
-async def refuse_powerful_role(engine: AsyncEngine) -> None:
-    """Raise `TooPowerfulRoleError` when the engine's role is a superuser, an owner, or above row security."""
+async def refuse_powerful_role(engine: AsyncEngine, *, service_role: str) -> None:
+    """Raise `TooPowerfulRoleError` when the engine's login may do more than `service_role`.
+
+    That is as superuser, as owner of the tables, above row-level security, or in place of another service.
+    """
     async with engine.connect() as connection:
-        role = (
+        login = (
             await connection.execute(
                 text(
                     "SELECT current_user AS name, rolsuper, rolbypassrls,"
                     " EXISTS (SELECT FROM pg_class WHERE relname = 'meter_installation'"
-                    "         AND pg_has_role(current_user, relowner, 'MEMBER')) AS owns"
+                    "         AND pg_has_role(current_user, relowner, 'MEMBER')) AS owns,"
+                    " (SELECT string_agg(other.rolname, ', ') FROM pg_roles other WHERE other.rolname = ANY (:others)"
+                    "  AND pg_has_role(current_user, other.oid, 'MEMBER')) AS others"
                     " FROM pg_roles WHERE rolname = current_user"
-                )
+                ),
+                {"others": [role for role in SERVICE_ROLES if role != service_role]},
             )
         ).one()
     why = {
-        "is a superuser": role.rolsuper,
-        "may bypass row-level security": role.rolbypassrls,
-        "owns the tables": role.owns,
+        "is a superuser": login.rolsuper,
+        "may bypass row-level security": login.rolbypassrls,
+        "owns the tables": login.owns,
+        f"may act as {login.others}": login.others,
     }
     for reason, holds in why.items():
         if holds:
-            raise TooPowerfulRoleError(f"database role {role.name!r} {reason}; a service needs a role of its own")
+            raise TooPowerfulRoleError(
+                f"database role {login.name!r} {reason}; a service needs a login that is {service_role} alone"
+            )

@@ -60,15 +60,16 @@ def took_too_long(error: BaseException) -> bool:
 
 
 class ServiceDatabase:
-    """The engine of a service while `open()` lasts.
+    """The engine of a service while `open()` lasts; `service_role` is whom it may act as, such as `mbus_query`.
 
     A database that is away at the start does not stop the service: it starts, is not ready, and the login is looked
     at as soon as the database answers.
     """
 
-    def __init__(self, url: str, *, application_name: str) -> None:
+    def __init__(self, url: str, *, service_role: str) -> None:
         self.url = url
-        self.application_name = application_name
+        self.application_name = service_role.replace("_", "-")
+        self._service_role = service_role
         self._verified: AsyncEngine | None = None
         self._sessions: async_sessionmaker[AsyncSession] | None = None
 
@@ -119,7 +120,7 @@ class ServiceDatabase:
     async def _verify(self, engine: AsyncEngine, tried: asyncio.Event) -> None:
         while not self.verified:
             try:
-                await refuse_powerful_role(engine)
+                await refuse_powerful_role(engine, service_role=self._service_role)
             except DATABASE_FAILURES as error:
                 log.warning("database.away", error=str(error).partition("\n")[0], kind=type(error).__name__)
                 tried.set()

@@ -4,6 +4,7 @@
 does not matter which of them comes first.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,9 @@ DEAD_LETTERS = "dead-letters"
 
 INGEST_READINGS = "ingest.readings"
 ALERTS_READINGS_STORED = "alerts.readings-stored"
+
+GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a gateway's id may be, whole: it is a part of routing keys, and of regular expressions over them."""
 
 DELIVERY_LIMIT = 1_000_000
 """Before RabbitMQ 4.3 every return counts, also that of a worker that dies with good messages in hand; a low limit

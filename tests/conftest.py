@@ -11,8 +11,8 @@ from cli.stack.errors import StackError
 from shared import topology
 from shared.broker_accounts import prepare_broker
 from shared.broker_admin import BrokerAdmin
-from shared.database import open_engine
-from shared.migrations.runner import SERVICE_ROLES, give_logins, migrate
+from shared.database import SERVICE_ROLES, open_engine
+from shared.migrations.runner import give_logins, migrate
 from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles, make_template
 from tests.support.servers import Servers, ServersError, running_servers
 from tests.support.vhosts import Vhost

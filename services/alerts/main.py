@@ -32,7 +32,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
     """The service: an HTTP face for health and metrics; the consumer and the watch for as long as that lives."""
     registry = create_registry()
     metrics = AlertsMetrics(registry)
-    database = ServiceDatabase(settings.database_url.get_secret_value(), application_name="mbus-alerts")
+    database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_alerts")
     broker_url = settings.broker_url.get_secret_value()
     broker = create_broker(
         broker_url, app_id="mbus-alerts", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s

@@ -13,7 +13,7 @@ from shared.clock import Clock
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 
-ROUTING_KEY = re.compile(r"gateways\.([A-Za-z0-9_-]{1,64})\.readings")
+ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.readings")
 
 SUSPICIOUS_DELIVERIES = 3
 """A message that came back this often may be what took its worker down: it is written alone."""

@@ -24,7 +24,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
     """The service: an HTTP face for health and metrics, and the consumer for as long as that lives."""
     metrics_registry = create_registry()
     metrics = IngestMetrics(metrics_registry)
-    database = ServiceDatabase(settings.database_url.get_secret_value(), application_name="mbus-ingest")
+    database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_ingest")
     broker_url = settings.broker_url.get_secret_value()
     broker = create_broker(
         broker_url, app_id="mbus-ingest", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s

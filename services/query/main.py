@@ -25,7 +25,7 @@ not exist for you: a 404. Errors are problem+json (RFC 9457)."""
 
 def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     """The query service. Its database engine lives as long as the application's lifespan; `clock` judges tokens."""
-    database = QueryDatabase(settings.database_url.get_secret_value(), application_name="mbus-query")
+    database = QueryDatabase(settings.database_url.get_secret_value(), service_role="mbus_query")
     tokens = TokenVerifier(
         secret=settings.jwt_secret.get_secret_value(),
         audience=settings.jwt_audience,

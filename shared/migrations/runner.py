@@ -6,12 +6,15 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.database import SERVICE_ROLES
 
 MIGRATION_LOCK = 0x6D627573
 """An advisory lock key ("mbus"): two `mbus migrate` at once take turns."""
 
-SERVICE_ROLES = ("mbus_ingest", "mbus_query", "mbus_alerts")
+ROLES = (*SERVICE_ROLES, "mbus_reader")
 
 
 class MigrationError(Exception):
@@ -28,7 +31,27 @@ async def migrate(engine: AsyncEngine) -> None:
         )
         if not may_make_roles:
             raise MigrationError("the owner's database role must be a superuser or have CREATEROLE")
+        await _refuse_roles_of_others(connection)
         await connection.run_sync(upgrade)
+
+
+async def _refuse_roles_of_others(connection: AsyncConnection) -> None:
+    """Roles belong to the whole server. Ones that somebody else made must have been handed to this owner."""
+    others = (
+        await connection.scalars(
+            text(
+                "SELECT rolname FROM pg_roles WHERE rolname = ANY (:roles)"
+                " AND NOT pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION') ORDER BY 1"
+            ),
+            {"roles": list(ROLES)},
+        )
+    ).all()
+    if others:
+        names, owner = ", ".join(others), await connection.scalar(text("SELECT current_user"))
+        raise MigrationError(
+            f"the roles {names} were made by somebody else on this server: let a superuser say"
+            f" GRANT {names} TO {owner} WITH ADMIN OPTION"
+        )
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -71,6 +94,14 @@ def _give_login(connection: Connection, *, role: str, name: str, password: str) 
         connection.execute(text(f"CREATE ROLE {quoted}"))
     # DDL takes no parameters: the server quotes the password itself.
     literal = connection.scalar(text("SELECT quote_literal(cast(:password AS text))"), {"password": password})
-    connection.exec_driver_sql(f"ALTER ROLE {quoted} LOGIN PASSWORD {literal}")
+    try:
+        connection.exec_driver_sql(f"ALTER ROLE {quoted} LOGIN PASSWORD {literal}")
+    except DBAPIError as error:
+        # Without its cause, whose text holds the statement and so the password.
+        raise MigrationError(f"the database did not let {name!r} log in (SQLSTATE {_state(error)})") from None
     if name != role:
         connection.execute(text(f"GRANT {preparer.quote_identifier(role)} TO {quoted}"))
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "unknown"))

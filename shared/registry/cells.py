@@ -8,11 +8,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from shared.registry.durations import parse_duration
+from shared.topology import GATEWAY_ID
 
 MAX_TEXT = 200
 MAX_SERIAL = 64
 
-GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SPREADSHEET_NUMBER = re.compile(r"[0-9][.,][0-9]+E\+[0-9]+")

@@ -66,9 +66,9 @@ async def test_everything_that_is_named_is_made_ready_and_a_second_time_changes_
         "database: logins for mbus_ingest, mbus_alerts",
         f"broker {vhost}: exchanges, queues and policies are there, and accounts for ingest",
     ]
-    for url in (fresh.database.ingest_url, fresh.database.alerts_url):
+    for role, url in (("mbus_ingest", fresh.database.ingest_url), ("mbus_alerts", fresh.database.alerts_url)):
         async with open_engine(url, application_name="mbus-tests") as engine:
-            await refuse_powerful_role(engine)
+            await refuse_powerful_role(engine, service_role=role)
     assert await queue_length(fresh.vhost.ingest_url, topology.INGEST_READINGS) == 0
 
     second = await mbus("migrate", variables=fresh.variables)

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database import TooPowerfulRoleError, open_engine, refuse_powerful_role
-from shared.migrations.runner import SERVICE_ROLES, downgrade, migrate
+from shared.database import SERVICE_ROLES, TooPowerfulRoleError, open_engine, refuse_powerful_role
+from shared.migrations.runner import MigrationError, downgrade, migrate
 from shared.models import Base
-from tests.support.databases import Database, create_database, drop_database
+from tests.support.databases import Database, create_database, drop_database, execute
 from tests.support.registry import create_building
 from tests.support.servers import Servers
 
@@ -130,16 +130,16 @@ async def test_a_changed_value_leaves_the_old_one_in_reading_correction(engine: 
 async def test_services_refuse_the_owner_and_accept_their_own_roles(database: Database) -> None:
     async with open_engine(database.owner_url, application_name="mbus-tests") as owner:
         with pytest.raises(TooPowerfulRoleError, match="superuser"):
-            await refuse_powerful_role(owner)
+            await refuse_powerful_role(owner, service_role="mbus_query")
     for role in SERVICE_ROLES:
         async with open_engine(database.url_of(role), application_name="mbus-tests") as engine:
-            await refuse_powerful_role(engine)
+            await refuse_powerful_role(engine, service_role=role)
 
 
 async def privileges(connection: AsyncConnection, role: str) -> dict[str, str]:
     rows = await connection.execute(
         text(
-            "SELECT table_name, string_agg(privilege_type, ', ' ORDER BY privilege_type)"
+            "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type)"
             " FROM information_schema.role_table_grants WHERE grantee = :role AND table_schema = 'public' GROUP BY 1"
         ),
         {"role": role},
@@ -147,11 +147,49 @@ async def privileges(connection: AsyncConnection, role: str) -> dict[str, str]:
     return {str(table): str(granted) for table, granted in rows}
 
 
-async def test_each_role_may_do_only_what_it_needs(engine: AsyncEngine) -> None:
+async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -> None:
+    registry = ("tenant", "property", "property_config", "unit", "gateway", "meter_installation")
+    expected = {
+        "mbus_ingest": {
+            "gateway": "SELECT",
+            "meter_installation": "SELECT",
+            "reading": "INSERT SELECT UPDATE",
+            "reading_correction": "INSERT",
+            "quarantined_reading": "INSERT SELECT UPDATE",
+        },
+        "mbus_query": dict.fromkeys((*registry, "installation_status"), "SELECT"),
+        "mbus_alerts": {
+            **dict.fromkeys(("tenant", "property", "unit", "meter_installation"), "SELECT"),
+            "installation_status": "SELECT UPDATE",
+            "alert": "INSERT SELECT UPDATE",
+            "delivery": "INSERT SELECT UPDATE",
+        },
+        "mbus_reader": {"meter_installation": "SELECT", "reading": "SELECT"},
+    }
     async with engine.connect() as connection:
-        query = await privileges(connection, "mbus_query")
-        ingest = await privileges(connection, "mbus_ingest")
-    assert set(query.values()) == {"SELECT"}
-    assert "reading" not in query
-    assert ingest["reading"] == "INSERT, SELECT, UPDATE"
-    assert ingest["meter_installation"] == "SELECT"
+        assert {role: await privileges(connection, role) for role in expected} == expected
+
+
+@pytest.fixture
+async def modest_owner(servers: Servers, template: Database) -> AsyncIterator[tuple[str, str]]:
+    """A database of an owner who is no superuser: the owner's name and URL."""
+    name = f"{template.name}_owner"
+    await execute(servers.database_url, f"CREATE ROLE {name} LOGIN CREATEROLE PASSWORD 'modest'")
+    await create_database(servers.database_url, name)
+    await execute(servers.database_url, f"ALTER DATABASE {name} OWNER TO {name}")
+    url = make_url(servers.database_url).set(database=name, username=name, password="modest")
+    yield name, url.render_as_string(hide_password=False)
+    await drop_database(servers.database_url, name)
+    await execute(servers.database_url, f"DROP ROLE {name}")
+
+
+async def test_an_owner_who_is_no_superuser_is_told_which_roles_to_be_handed_and_then_can_migrate(
+    servers: Servers, modest_owner: tuple[str, str]
+) -> None:
+    name, url = modest_owner
+    async with open_engine(url, application_name="mbus-tests") as engine:
+        with pytest.raises(MigrationError, match=f"GRANT mbus_alerts, .* TO {name} WITH ADMIN OPTION") as refused:
+            await migrate(engine)
+        await execute(servers.database_url, str(refused.value).partition(" say ")[2])
+        await migrate(engine)
+        assert await catalogue(engine, INDEXES)

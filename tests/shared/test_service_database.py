@@ -20,7 +20,7 @@ async def absent(servers: Servers, template: Database) -> AsyncIterator[Database
 
 
 async def test_a_database_that_is_there_is_ready_at_once(database: Database) -> None:
-    service = ServiceDatabase(database.query_url, application_name="mbus-tests")
+    service = ServiceDatabase(database.query_url, service_role="mbus_query")
     async with service.open():
         assert service.verified
         await service.check()
@@ -30,7 +30,7 @@ async def test_a_database_that_is_there_is_ready_at_once(database: Database) -> 
 async def test_a_database_that_comes_later_is_waited_for(
     servers: Servers, template: Database, absent: Database
 ) -> None:
-    service = ServiceDatabase(absent.query_url, application_name="mbus-tests")
+    service = ServiceDatabase(absent.query_url, service_role="mbus_query")
     async with service.open():
         with pytest.raises(DatabaseAwayError):
             await service.check()
@@ -40,8 +40,9 @@ async def test_a_database_that_comes_later_is_waited_for(
         await service.check()
 
 
-async def test_a_login_with_too_much_power_ends_the_start(database: Database) -> None:
-    service = ServiceDatabase(database.owner_url, application_name="mbus-tests")
+@pytest.mark.parametrize("login", ["owner_url", "ingest_url"])
+async def test_a_login_with_too_much_power_ends_the_start(database: Database, login: str) -> None:
+    service = ServiceDatabase(getattr(database, login), service_role="mbus_query")
     with pytest.RaisesGroup(TooPowerfulRoleError):
         async with service.open():
             pytest.fail("opened")
@@ -50,7 +51,7 @@ async def test_a_login_with_too_much_power_ends_the_start(database: Database) ->
 async def test_a_login_with_too_much_power_ends_the_service_also_when_it_is_found_later(
     servers: Servers, template: Database, absent: Database
 ) -> None:
-    service = ServiceDatabase(absent.owner_url, application_name="mbus-tests")
+    service = ServiceDatabase(absent.owner_url, service_role="mbus_query")
     with pytest.RaisesGroup(TooPowerfulRoleError):
         async with service.open():
             await create_database(servers.database_url, absent.name, template=template.name)

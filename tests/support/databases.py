@@ -5,8 +5,7 @@ from typing import Self
 
 from sqlalchemy import make_url, text
 
-from shared.database import open_engine
-from shared.migrations.runner import SERVICE_ROLES
+from shared.database import SERVICE_ROLES, open_engine
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class Database:
 
 
 async def create_database(server_url: str, name: str, *, template: str = "template0") -> None:
-    await _execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    await execute(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
 
 async def make_template(server_url: str, name: str) -> None:
     """Close a database to everyone, the server's own background workers included, so that it can be copied."""
-    await _execute(
+    await execute(
         server_url,
         f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false',
         f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'",
@@ -66,14 +65,15 @@ async def make_template(server_url: str, name: str) -> None:
 
 
 async def drop_database(server_url: str, name: str) -> None:
-    await _execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    await execute(server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 async def drop_roles(server_url: str, logins: Logins) -> None:
-    await _execute(server_url, *(f'DROP ROLE IF EXISTS "{name}"' for name in logins.names.values()))
+    await execute(server_url, *(f'DROP ROLE IF EXISTS "{name}"' for name in logins.names.values()))
 
 
-async def _execute(server_url: str, *statements: str) -> None:
+async def execute(server_url: str, *statements: str) -> None:
+    """Run statements that cannot be in a transaction."""
     async with open_engine(server_url, application_name="mbus-tests") as engine, engine.connect() as connection:
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
         for statement in statements:

@@ -17,12 +17,10 @@ CHUNK = "30 days"
 
 
 def upgrade() -> None:
+    # Its settings are there only where the server loaded it at its start; what is merely installed cannot be used. And
+    # unlike `shared_preload_libraries`, everyone may look at them.
     loaded = op.get_bind().scalar(
-        text(
-            "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')"
-            " AND 'timescaledb' = ANY (regexp_split_to_array("
-            "   current_setting('shared_preload_libraries'), '[\",[:space:]]+'))"
-        )
+        text("SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers')")
     )
     if loaded:
         op.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")

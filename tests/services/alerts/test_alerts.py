@@ -281,7 +281,8 @@ async def test_a_subscriber_whose_queue_is_full_holds_up_nobody_elses_events(
 
 async def _refused(engine: AsyncEngine, count: int) -> bool:
     async with engine.connect() as connection:
-        return await connection.scalar(text("SELECT count(*) FROM delivery WHERE attempts > 0")) == count
+        refused: int = await connection.scalar(text("SELECT count(*) FROM delivery WHERE attempts > 0"))
+        return refused == count
 
 
 async def test_a_delivery_that_was_not_confirmed_goes_out_when_the_service_starts_but_judging_waits_to_settle(

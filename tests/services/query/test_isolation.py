@@ -38,7 +38,7 @@ async def buildings(engine: AsyncEngine) -> tuple[Building, Building]:
 
 @pytest.fixture
 async def query_database(database: Database) -> AsyncIterator[QueryDatabase]:
-    opened = QueryDatabase(database.query_url, application_name="mbus-tests")
+    opened = QueryDatabase(database.query_url, service_role="mbus_query")
     async with opened.open():
         yield opened
 
