@@ -10,6 +10,7 @@ from services.ingest.operations import DeadLetter, GatewayDelivery
 from shared import topology
 from shared.broker import dead_letter, working_queue
 from shared.clock import Clock
+from shared.database_errors import log_refusal
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 
@@ -26,8 +27,8 @@ log = get_logger(__name__)
 Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
 
 
-def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock) -> None:
-    """Let `broker` feed gateway messages to `commits`."""
+def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, trust_stamps: bool) -> None:
+    """Let `broker` feed gateway messages to `commits`; `trust_stamps` says whether the broker stamps them."""
 
     @broker.subscriber(
         working_queue(topology.INGEST_QUEUE),
@@ -37,27 +38,26 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock) -> N
         title="gateway messages",
     )
     async def on_gateway_message(message: RabbitMessage) -> None:
-        letter = await _outcome(message, commits, clock)
+        letter = await _store(message)
         if letter is not None:
             await dead_letter(broker, message, letter.reason)
 
-
-async def _outcome(message: RabbitMessage, commits: Commits, clock: Clock) -> DeadLetter | None:
-    sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
-    if sender is None:
-        return DeadLetter("the routing key names no gateway")
-    try:
-        return await commits.submit(
-            _delivery(message, sender[1], clock()),
-            alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES,
-        )
-    except Exception as error:
-        log.exception("message_cannot_be_stored", gateway_id=sender[1])
-        return DeadLetter(f"cannot be stored: {type(error).__name__}")
+    async def _store(message: RabbitMessage) -> DeadLetter | None:
+        sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
+        if sender is None:
+            return DeadLetter("the routing key names no gateway")
+        accepted_at = _accepted_at(message) if trust_stamps else None
+        delivery = _delivery(message, sender[1], accepted_at=accepted_at, now=clock())
+        try:
+            return await commits.submit(delivery, alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES)
+        except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
+            log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
+            return DeadLetter(f"cannot be stored: {type(error).__name__}")
 
 
-def _delivery(message: RabbitMessage, gateway_id: str, now: datetime) -> GatewayDelivery:
-    accepted_at = _accepted_at(message)
+def _delivery(
+    message: RabbitMessage, gateway_id: str, *, accepted_at: datetime | None, now: datetime
+) -> GatewayDelivery:
     return GatewayDelivery(
         gateway_id=gateway_id,
         body=message.body,

@@ -40,7 +40,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
             writers=settings.writers,
             refuses_data=refuses_data,
         )
-        register_consumer(broker, commits, clock)
+        register_consumer(broker, commits, clock, trust_stamps=settings.trust_broker_stamps)
         # The broker ends first: handlers in flight still need the writers.
         queues = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
         async with (

@@ -20,5 +20,8 @@ class IngestSettings(ServiceSettings):
     writers: Annotated[int, Field(ge=1, le=8)] = 2
     batch_bytes: Annotated[int, Field(ge=1)] = 2 * 1024 * 1024
     """A batch is closed before its messages exceed this; some 15,000 readings."""
+    trust_broker_stamps: bool = False
+    """Whether the broker stamps every message with when it accepted it (deploy/rabbitmq). Where it does not, a sender
+    could, and is not believed."""
     grace_period_s: Annotated[float, Field(gt=0)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""

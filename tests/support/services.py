@@ -12,9 +12,15 @@ from tests.support.vhosts import Vhost
 
 
 @asynccontextmanager
-async def running_ingest(database: Database, vhost: Vhost) -> AsyncIterator[None]:
+async def running_ingest(database: Database, vhost: Vhost, *, trust_broker_stamps: bool = False) -> AsyncIterator[None]:
     """Ingest, consuming."""
-    settings = IngestSettings.model_validate({"database_url": database.ingest_url, "broker_url": vhost.ingest_url})
+    settings = IngestSettings.model_validate(
+        {
+            "database_url": database.ingest_url,
+            "broker_url": vhost.ingest_url,
+            "trust_broker_stamps": trust_broker_stamps,
+        }
+    )
     app = create_ingest(settings)
     async with app.router.lifespan_context(app):
         yield
