@@ -12,6 +12,7 @@ from sqlalchemy import select
 from cli.demo import SIMULATE, TENANT, import_demo
 from cli.stack.processes import BackgroundProcess, start
 from cli.stack.services import inherited_environment
+from cli.stack.strays import MARK
 from shared.clock import utc_now
 from shared.database import open_engine
 from shared.http.tokens import SCOPES, issue_token
@@ -46,12 +47,12 @@ def demo_token(tenant_id: UUID, variables: Mapping[str, str]) -> str:
     )
 
 
-def start_simulator(variables: Mapping[str, str], *, root: Path, log: Path) -> BackgroundProcess:
+def start_simulator(variables: Mapping[str, str], *, root: Path, data: Path, log: Path) -> BackgroundProcess:
     """Start the demo's gateways: a week's history, which may be there already, and then the present."""
     servers = {name: variables[name] for name in ("MBUS_DATABASE_URL", "MBUS_BROKER_URL")}
     return start(
         [sys.executable, "-m", "cli", *SIMULATE],
         log=log,
-        env=inherited_environment() | servers,
+        env=inherited_environment() | servers | {MARK: str(data)},
         folder=root,
     )

@@ -8,6 +8,7 @@ from cli.stack.checkout import ROOTS_DATA, Checkout
 from cli.stack.errors import StackError
 from cli.stack.programs import ENDINGS, end
 from cli.stack.state import State, load_state
+from cli.stack.strays import end_strays
 
 
 def stop_stack(checkout: Checkout, *, tell: Callable[[str], None]) -> None:
@@ -37,7 +38,7 @@ def remove_stack(checkout: Checkout, *, tell: Callable[[str], None]) -> None:
 
 def _stop(checkout: Checkout, state: State, tell: Callable[[str], None]) -> bool:
     """Stop the processes, and the containers where it runs in such; False where nothing ran."""
-    ran = False
+    ran = not state.alive and end_strays(state.data, tell=tell)
     for name in ENDINGS:
         if state.is_alive(name):
             tell(f"stopping {name}")

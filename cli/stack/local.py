@@ -162,6 +162,7 @@ class LocalStack:
                     port=ports[name],
                     variables=servers,
                     root=self.checkout.root,
+                    data=self.state.data,
                     log=self.checkout.log(name),
                 ),
                 tell=self.tell,

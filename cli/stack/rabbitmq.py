@@ -13,6 +13,7 @@ import httpx2
 from cli.stack.accounts import Account, private_file, private_folder
 from cli.stack.errors import StackError
 from cli.stack.processes import BackgroundProcess, start, wait_until
+from cli.stack.strays import MARK
 
 USER = "mbus"
 START_TIMEOUT_S = 180
@@ -81,7 +82,7 @@ class EmbeddedRabbit:
         epmd = start(
             [program, "-port", str(self.epmd_port), "-address", "127.0.0.1"],
             log=self.epmd_log,
-            env={"PATH": PATH, "HOME": str(self.folder)},
+            env={"PATH": PATH, "HOME": str(self.folder), MARK: str(self.folder)},
             folder=self.folder,
             account=self.account,
         )
@@ -142,6 +143,7 @@ class EmbeddedRabbit:
         return {
             "PATH": PATH,
             "HOME": str(self.folder),
+            MARK: str(self.folder),
             "LANG": "C.UTF-8",
             "ERL_EPMD_PORT": str(self.epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",

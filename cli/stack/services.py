@@ -8,19 +8,24 @@ from pathlib import Path
 import httpx2
 
 from cli.stack.processes import BackgroundProcess, start, wait_until
+from cli.stack.strays import MARK
 
 SERVICES = ("ingest", "query", "alerts")
 USUAL_PORTS = {"query": 8000, "alerts": 8001, "ingest": 8002}
 START_TIMEOUT_S = 60
-STOP_PATIENCE_S = 40
 SETTLE_S = "30"
 """Of `alerts`: a stack to try things with should not take five minutes to say what is silent."""
 
 KEPT_VARIABLES = ("MBUS_JWT_", "MBUS_LOG_LEVEL")
 
 
-def start_service(name: str, *, port: int, variables: Mapping[str, str], root: Path, log: Path) -> BackgroundProcess:
-    """Start the service in the background; `variables` are those of the whole stack, and it gets its own of them."""
+def start_service(
+    name: str, *, port: int, variables: Mapping[str, str], root: Path, data: Path, log: Path
+) -> BackgroundProcess:
+    """Start the service in the background; `variables` are those of the whole stack, and it gets its own of them.
+
+    `root` is the checkout, `data` the folder with the data of its stack.
+    """
     prefix = f"MBUS_{name.upper()}_"
     own = {key: value for key, value in variables.items() if key.startswith((prefix, "MBUS_JWT_"))}
     if name == "alerts":
@@ -29,7 +34,7 @@ def start_service(name: str, *, port: int, variables: Mapping[str, str], root: P
     return start(
         [sys.executable, "-m", f"services.{name}"],
         log=log,
-        env=inherited_environment(prefix) | own,
+        env=inherited_environment(prefix) | own | {MARK: str(data)},
         folder=root,
     )
 

@@ -16,6 +16,7 @@ from cli.stack.local import LocalStack
 from cli.stack.programs import ensure
 from cli.stack.settings import UpSettings
 from cli.stack.state import Servers, State, load_state
+from cli.stack.strays import end_strays
 from shared.clock import Clock
 
 Tell = Callable[[str], None]
@@ -35,7 +36,10 @@ def bring_up(checkout: Checkout, settings: UpSettings, *, tell: Tell, clock: Clo
     """Start what does not run, and wait until readings arrive; a stack that runs is left as it is."""
     with checkout.locked():
         since = clock()
-        up = _Up(checkout, settings, load_state(checkout), tell)
+        state = load_state(checkout)
+        if not state.alive:
+            end_strays(state.data, tell=tell)
+        up = _Up(checkout, settings, state, tell)
         chosen = up.choose()
         ran = up.all_runs(chosen)
         servers, variables = up.ensure_servers_and_services(chosen)
@@ -99,7 +103,13 @@ class _Up:
         tenant_id = register_demo(variables["MBUS_DATABASE_URL"])
         variables = variables | {"MBUS_TENANT_ID": str(tenant_id), "MBUS_TOKEN": demo_token(tenant_id, variables)}
         write_env_file(self.checkout.env_file, variables)
-        begin = partial(start_simulator, variables, root=self.checkout.root, log=self.checkout.log("simulator"))
+        begin = partial(
+            start_simulator,
+            variables,
+            root=self.checkout.root,
+            data=self.state.data,
+            log=self.checkout.log("simulator"),
+        )
         ensure("simulator", self.state, begin, tell=self.tell)
         self.tell("waiting for readings to arrive")
         return variables

@@ -122,6 +122,16 @@ async def test_the_life_of_a_stack(stack: Stack, database: Database) -> None:
     assert stack.told[-1] == "servers of yours keep what was written to them"
 
 
+async def test_what_runs_is_found_and_stopped_when_its_memory_was_lost(stack: Stack) -> None:
+    await stack.up()
+    pids = stack.pids()
+    stack.checkout.state_file.unlink()
+    await stack.down()
+    assert stack.told[-1] == "stopping what was left of an earlier stack: python"
+    for pid in pids.values():
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 async def test_a_stack_does_not_begin_on_servers_that_cannot_be_used(stack: Stack) -> None:
     port = any_free()
     away = stack.settings.model_copy(update={"up_database_url": f"postgresql://me:secret@127.0.0.1:{port}/mbus"})
