@@ -5,6 +5,7 @@
 
 BIN := .venv/bin
 ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
+WAS_USED := [ -d .mbus ] || [ -x $(BIN)/mbus ]
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## Say what there is
@@ -14,7 +15,7 @@ up: environment ## Start the whole stack in the background: servers, services, a
 	@$(BIN)/mbus up
 
 down: ## Stop what `make up` started; the data stays
-	@if [ -d .mbus ]; then $(ENVIRONMENT) && $(BIN)/mbus down; else echo "Nothing runs here."; fi
+	@if $(WAS_USED); then $(ENVIRONMENT) && $(BIN)/mbus down; else echo "Nothing runs here."; fi
 
 status: environment ## Say what runs, where, since when, and how much is stored and waiting
 	@$(BIN)/mbus status
@@ -23,7 +24,7 @@ logs: environment ## Show the last lines of all logs; ARGS="ingest -f" follows o
 	@$(BIN)/mbus logs $(ARGS)
 
 clean: ## Stop the stack and remove its data, secrets and logs
-	@if [ -d .mbus ]; then $(ENVIRONMENT) && $(BIN)/mbus down --remove-data; else echo "Nothing is here."; fi
+	@if $(WAS_USED); then $(ENVIRONMENT) && $(BIN)/mbus down --remove-data; else echo "Nothing is here."; fi
 
 environment: ## Make .venv from the locked requirements, where it is missing or outdated
 	@$(ENVIRONMENT)
