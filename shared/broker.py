@@ -1,56 +1,84 @@
 """A connection to the broker that consumes with a bound, publishes with confirms, and outlives the broker's absence."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import aio_pika
-from aio_pika.exceptions import AMQPException
-from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPException
+from faststream.exceptions import FastStreamException
+from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
 
 from shared import topology
+from shared.amqp_tolerance import tolerate_odd_messages
+from shared.broker_connection import CONNECT_TIMEOUT_S, Broker
+from shared.dead_letters import headers_of
 from shared.logs import get_logger
 
+if TYPE_CHECKING:
+    from pamqp.common import FieldValue
+
 PUBLISH_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 10.0
 RETRY_S = 2.0
 
-REASON_HEADER = "x-mbus-reason"
-"""Why a message is a dead letter."""
-
-UNREACHABLE = (OSError, AMQPException, TimeoutError)
-"""What a broker that is away, restarting or refusing raises."""
+LOST_AFTER_S = 4.0
+"""For so long aio-pika is left to restore consumption by itself, as it does when a connection comes back."""
+LOOK_EVERY_S = 0.5
+RESTART_GRACE_S = 2.0
+"""How long a restart waits for the handlers; where the channel is gone, there are none."""
 
 log = get_logger(__name__)
 
 
 class BrokerNotReadyError(Exception):
-    """The connection to the broker is not up."""
+    """The connection to the broker is not up, or it does not bring what it should."""
 
 
-def create_broker(url: str, *, app_id: str, prefetch: int, graceful_timeout_s: float) -> RabbitBroker:
-    """A FastStream broker that holds at most `prefetch` messages at once.
+UNREACHABLE = (OSError, AMQPException, TimeoutError, BrokerNotReadyError)
+"""What a broker that is away, restarting or refusing raises; among them aio-pika's `DeliveryError`, which means one
+message: the broker is there, and has not taken it."""
 
-    Bodies reach handlers raw, inside the whole message: FastStream's own decoding leaves odd bodies unacked.
+
+def create_broker(url: str, *, app_id: str, prefetch: int, graceful_timeout_s: float) -> Broker:
+    """A broker that holds at most `prefetch` messages at once.
+
+    Bodies reach handlers raw, inside the whole message: FastStream's own decoding leaves odd bodies unacked. From the
+    first one on, this process reads messages with any properties (`shared.amqp_tolerance`).
     """
-    return RabbitBroker(
-        url,
-        app_id=app_id,
-        default_channel=Channel(prefetch_count=prefetch, on_return_raises=True),
-        decoder=_keep_whole,
-        apply_types=False,
-        graceful_timeout=graceful_timeout_s,
-        reconnect_interval=RETRY_S,
-        logger=None,
-    )
-
-
-async def _keep_whole(message: RabbitMessage) -> RabbitMessage:
-    return message
+    tolerate_odd_messages()
+    return Broker(url, app_id=app_id, prefetch=prefetch, graceful_timeout_s=graceful_timeout_s, retry_s=RETRY_S)
 
 
 def working_queue(queue: topology.Queue) -> RabbitQueue:
     """The queue for a subscriber, which takes it as `topology.declare` made it."""
     return RabbitQueue(queue.name, declare=False)
+
+
+@contextmanager
+def broker_may_be_away() -> Iterator[None]:
+    """Raise only `UNREACHABLE` for what a broker does: the libraries have more ways to say that it is away.
+
+    A connection that closes rejects those who wait on it, with a `CancelledError` that nobody asked for or with a bare
+    `Exception`. That would end a task which means to try again.
+    """
+    try:
+        yield
+    except UNREACHABLE:
+        raise
+    except (*CONNECTION_EXCEPTIONS, FastStreamException) as error:
+        raise BrokerNotReadyError(repr(error)) from error
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise BrokerNotReadyError("the connection was closed") from None
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise BrokerNotReadyError("the connection was closed") from error
 
 
 async def publish(
@@ -61,78 +89,108 @@ async def publish(
     routing_key: str,
     content_type: str,
     message_id: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    timestamp: datetime | None = None,
+    headers: Mapping[str, "FieldValue"] | None = None,
     must_be_routed: bool = True,
 ) -> None:
     """Publish persistently and return when the broker has confirmed it.
 
     Raises one of `UNREACHABLE` when it has not within `PUBLISH_TIMEOUT_S`, and aio-pika's `DeliveryError`, one of
-    them too, when `must_be_routed` and no queue took it. It may have arrived all the same: consumers tell by its id.
+    them too, when the broker refused it, or `must_be_routed` and no queue took it. It may have arrived all the same:
+    consumers tell by its id.
     """
-    async with asyncio.timeout(PUBLISH_TIMEOUT_S):
-        await broker.publish(
-            body,
-            exchange=RabbitExchange(exchange, type=ExchangeType(topology.EXCHANGES[exchange].value), declare=False),
-            routing_key=routing_key,
-            mandatory=must_be_routed,
-            persist=True,
-            content_type=content_type,
-            message_id=message_id,
-            headers=dict(headers or {}),
-        )
+    with broker_may_be_away():
+        async with asyncio.timeout(PUBLISH_TIMEOUT_S):
+            await broker.publish(
+                body,
+                exchange=RabbitExchange(exchange, type=ExchangeType(topology.EXCHANGES[exchange].value), declare=False),
+                routing_key=routing_key,
+                mandatory=must_be_routed,
+                persist=True,
+                content_type=content_type,
+                message_id=message_id,
+                timestamp=timestamp,
+                headers=dict(headers or {}),
+            )
 
 
 async def dead_letter(broker: RabbitBroker, message: RabbitMessage, reason: str) -> None:
-    """Put a message aside, whole, with the reason. Acknowledge it only after this returns: then the broker has it."""
-    key = message.raw_message.routing_key or ""
+    """Put a message aside, whole, with the reason. Acknowledge it only after this returns: then the broker has it.
+
+    Of its properties it keeps id, time, content type and the simple headers.
+    """
+    raw = message.raw_message
+    key = raw.routing_key or ""
     log.warning("dead_letter", routing_key=key, reason=reason)
     await publish(
         broker,
         message.body,
         exchange=topology.DEAD_LETTERS,
         routing_key=key,
-        content_type=message.content_type or "application/octet-stream",
-        headers={REASON_HEADER: reason},
+        content_type=raw.content_type or "application/octet-stream",
+        message_id=raw.message_id,
+        timestamp=raw.timestamp,
+        headers=headers_of(raw.headers, reason=reason),
     )
 
 
 async def declare_topology(url: str, queues: Sequence[topology.Queue], exchanges: Sequence[str]) -> None:
     """Declare on a connection of its own, which is closed again."""
-    connection = await aio_pika.connect(url, timeout=10)
+    connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT_S)
     async with connection, connection.channel() as channel:
         await topology.declare(channel, queues, exchanges)
 
 
 @asynccontextmanager
 async def running(
-    broker: RabbitBroker, url: str, *, queues: Sequence[topology.Queue], exchanges: Sequence[str] = ()
+    broker: Broker, url: str, *, queues: Sequence[topology.Queue], exchanges: Sequence[str] = ()
 ) -> AsyncIterator[None]:
-    """Declare what is used and consume, as soon as the broker is there; at the end let running handlers finish."""
+    """Declare what is used and consume, whenever the broker is there; at the end let running handlers finish.
 
-    async def start() -> None:
+    When consumption has ended and does not come back by itself, because a channel was closed or a queue deleted, all
+    is declared and started again.
+    """
+
+    async def consume() -> None:
         while True:
             try:
-                await declare_topology(url, queues, exchanges)
-                await broker.start()
+                with broker_may_be_away():
+                    async with asyncio.timeout(START_TIMEOUT_S):
+                        await declare_topology(url, queues, exchanges)
+                        await broker.start()
+                    log.info("consuming", queues=[queue.name for queue in queues])
+                    await _until_lost(broker)
+                log.warning("consumption_lost")
+                await broker.end(grace_s=RESTART_GRACE_S)
             except UNREACHABLE as error:
                 log.warning("broker_unreachable", error=repr(error), retry_in_s=RETRY_S)
-                await broker.stop()
+                await broker.end(grace_s=0)
                 await asyncio.sleep(RETRY_S)
-            else:
-                log.info("consuming", queues=[queue.name for queue in queues])
-                return
 
     async with asyncio.TaskGroup() as tasks:
-        starting = tasks.create_task(start(), name="broker-start")
+        consuming = tasks.create_task(consume(), name="broker-consume")
         try:
             yield
         finally:
-            starting.cancel()
-            await asyncio.wait({starting})
-            await broker.stop()
+            consuming.cancel()
+            await asyncio.wait({consuming})
+            await broker.end(grace_s=broker.graceful_timeout_s)
+
+
+async def _until_lost(broker: Broker) -> None:
+    """Return when nothing has been consumed for `LOST_AFTER_S`: no single event says so, the libraries have many."""
+    loop = asyncio.get_running_loop()
+    seen = loop.time()
+    while loop.time() - seen < LOST_AFTER_S:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if await broker.consuming():
+            seen = loop.time()
 
 
 async def check(broker: RabbitBroker) -> None:
-    """Raise `BrokerNotReadyError` unless the broker is connected."""
+    """Raise one of `UNREACHABLE` unless the broker is connected and every subscriber consumes."""
     if not await broker.ping(timeout=1.0):
         raise BrokerNotReadyError("not connected")
+    with broker_may_be_away():
+        if isinstance(broker, Broker) and not await broker.consuming():
+            raise BrokerNotReadyError("not consuming")

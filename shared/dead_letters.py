@@ -1,0 +1,46 @@
+"""What of a message goes into its dead letter: all that the broker is sure to take again."""
+
+import struct
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pamqp import decode, encode
+from pamqp.common import FieldTable
+
+REASON_HEADER = "x-mbus-reason"
+"""Why a message is a dead letter."""
+
+MOST_REASON_CHARACTERS = 1_000
+MOST_HEADER_BYTES = 32 * 1024
+"""All headers of a message must fit into one frame, 128 KiB as a rule, together with the reason."""
+
+LONGEST_HEADER_NAME = 128
+
+NOT_THE_SENDERS = frozenset({"CC", "BCC", "x-delivery-count"})
+"""The first two would send the dead letter elsewhere, or have it refused; the last is a count of this delivery."""
+
+
+def headers_of(headers: Mapping[str, Any], *, reason: str) -> FieldTable:
+    """The reason, and the simple ones among `headers` that arrive as they are sent, as far as there is room."""
+    kept: FieldTable = {}
+    room = MOST_HEADER_BYTES
+    for name, value in headers.items():
+        size = _size_sent(name, value)
+        if size is not None and size <= room and name not in NOT_THE_SENDERS:
+            kept[name] = value
+            room -= size
+    kept[REASON_HEADER] = reason[:MOST_REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    return kept
+
+
+def _size_sent(name: str, value: Any) -> int | None:
+    """How many bytes a header takes; None when it is not simple or would arrive as something else."""
+    if len(name.encode()) > LONGEST_HEADER_NAME or not isinstance(value, str | int | float | datetime | None):
+        return None
+    try:
+        sent = encode.encode_table_value(value)
+        _, received = decode.embedded_value(sent)
+    except (TypeError, ValueError, ArithmeticError, struct.error):
+        return None
+    return 1 + len(name.encode()) + len(sent) if received == value else None
