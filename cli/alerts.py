@@ -60,7 +60,7 @@ async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float
                         return
         except TimeoutError:
             if not as_json:
-                print(f"{seen} events in {patience_s:g} s.")
+                print(f"{seen} event{'' if seen == 1 else 's'} in {patience_s:g} s.")
 
 
 def _line(event: AlertEvent) -> str:

@@ -33,7 +33,7 @@ All addresses, logins and this token are in {checkout.env_file.relative_to(check
 
 def _arrived(arrivals: Arrivals, now: datetime) -> str:
     heard = arrivals.installations - len(arrivals.never_seen)
-    text = f"Readings arrive: read back through the API were {arrivals.readings:,}, from {heard} meters"
+    text = f"Readings arrive: {arrivals.readings:,} were read back through the API, of {heard} meters"
     if arrivals.newest is not None:
         text += f", the newest {max(0, round((now - arrivals.newest).total_seconds())):,} s old"
     text += "."
