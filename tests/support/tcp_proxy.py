@@ -1,4 +1,4 @@
-"""A way to a server that can freeze: connections stay, and nothing comes through any more."""
+"""A way to a server that can break, or freeze: then connections stay, and nothing comes through any more."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 
-class FreezingProxy:
+class TcpProxy:
     """A TCP port that leads to the server of a URL; `url` is the same by this way."""
 
     def __init__(self, url: str) -> None:
@@ -20,8 +20,14 @@ class FreezingProxy:
         """Pass nothing on, and close nothing."""
         self._flowing.clear()
 
+    async def break_connections(self) -> None:
+        """End every connection; new ones are let through."""
+        for pipe in self._pipes:
+            pipe.cancel()
+        await asyncio.gather(*self._pipes, return_exceptions=True)
+
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["FreezingProxy"]:
+    async def open(self) -> AsyncIterator["TcpProxy"]:
         """Let connections through until the block ends."""
         server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
         login = self._parts.netloc.rpartition("@")[0]
@@ -31,9 +37,7 @@ class FreezingProxy:
             yield self
         finally:
             server.close()
-            for pipe in self._pipes:
-                pipe.cancel()
-            await asyncio.gather(*self._pipes, return_exceptions=True)
+            await self.break_connections()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
