@@ -52,6 +52,7 @@ class BrokerAdmin:
             base_url=urlunsplit((parts.scheme, netloc, parts.path.rstrip("/") + "/api/", "", "")),
             auth=(unquote(parts.username or "guest"), unquote(parts.password or "guest")),
             timeout=15,
+            trust_env=False,  # a proxy for the web does not lead to the servers
         )
 
     async def __aenter__(self) -> Self:
