@@ -1,5 +1,6 @@
 """What of a message goes into its dead letter: all that the broker is sure to take again."""
 
+import math
 import struct
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,6 +39,8 @@ def _size_sent(name: str, value: Any) -> int | None:
     """How many bytes a header takes; None when it is not simple or would arrive as something else."""
     if len(name.encode()) > LONGEST_HEADER_NAME or not isinstance(value, str | int | float | datetime | None):
         return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # RabbitMQ closes the connection
     try:
         sent = encode.encode_table_value(value)
         _, received = decode.embedded_value(sent)
