@@ -71,12 +71,15 @@ class LocalStack:
         if not all(self.state.is_alive(name) for name in self._embedded):
             self._check_room()
         waits: list[Callable[[], None]] = []
+        more: dict[str, str] = {}
         if broker_url is None or management_url is None:
             rabbit = self._rabbit(keys, account)
             ensure("epmd", self.state, rabbit.start_epmd, tell=self.tell)
             node = ensure("rabbitmq", self.state, rabbit.start, tell=self.tell)
             waits.append(partial(rabbit.wait, node))
             broker_url, management_url = rabbit.url, rabbit.management_url
+            if rabbit.stamps_messages:
+                more["MBUS_INGEST_TRUST_BROKER_STAMPS"] = "true"
         if database_url is None:
             postgres = self._postgres(keys, account)
             process = ensure("postgres", self.state, postgres.start, tell=self.tell)
@@ -85,7 +88,7 @@ class LocalStack:
         # Both come up at the same time.
         for wait in waits:
             wait()
-        return server_variables(
+        return more | server_variables(
             database_url=database_url, broker_url=broker_url, management_url=management_url, keys=keys
         )
 

@@ -73,6 +73,12 @@ class EmbeddedRabbit:
         """The administrator's URL of the management API."""
         return f"http://{USER}:{quote(self.password, safe='')}@127.0.0.1:{self.management_port}"
 
+    @property
+    def stamps_messages(self) -> bool:
+        """Whether the node writes into each message when it accepted it, whatever its sender wrote there."""
+        script = find_server()
+        return script is not None and major_version(script) >= FIRST_WITH_INTERCEPTORS
+
     def start_epmd(self) -> BackgroundProcess:
         """Start the port mapper that the node needs before it; left to itself the node would start one for good."""
         private_folder(self.folder, self.account)
@@ -96,7 +102,7 @@ class EmbeddedRabbit:
             raise StackError("RabbitMQ is not installed")
         private_folder(self.folder, self.account)
         self._stop_an_earlier_one()
-        self._write_configuration(major_version(script))
+        self._write_configuration()
         return start(
             [script],
             log=self.log,
@@ -119,7 +125,7 @@ class EmbeddedRabbit:
     def _pid_file(self) -> Path:
         return self.folder / "node.pid"
 
-    def _write_configuration(self, major: int) -> None:
+    def _write_configuration(self) -> None:
         lines = [
             f"listeners.tcp.1 = 127.0.0.1:{self.port}",
             "management.tcp.ip = 127.0.0.1",
@@ -129,7 +135,7 @@ class EmbeddedRabbit:
             "log.console = true",
             "log.file = false",
         ]
-        if major >= FIRST_WITH_INTERCEPTORS:
+        if self.stamps_messages:
             # As in deploy/rabbitmq; earlier versions do not start with these.
             lines.append("message_interceptors.incoming.set_header_timestamp.overwrite = true")
             lines.append("max_message_size = 5242880")
