@@ -29,6 +29,8 @@ LOST_AFTER_S = 4.0
 LOOK_EVERY_S = 0.5
 RESTART_GRACE_S = 2.0
 """How long a restart waits for the handlers; where the channel is gone, there are none."""
+DECLARE_EVERY_S = 30.0
+"""What an operator deletes by mistake, such as a binding, is missed for so long: consumption does not tell of it."""
 
 log = get_logger(__name__)
 
@@ -143,12 +145,17 @@ async def declare_topology(url: str, queues: Sequence[topology.Queue], exchanges
 
 @asynccontextmanager
 async def running(
-    broker: Broker, url: str, *, queues: Sequence[topology.Queue], exchanges: Sequence[str] = ()
+    broker: Broker,
+    url: str,
+    *,
+    queues: Sequence[topology.Queue],
+    exchanges: Sequence[str] = (),
+    declare_every_s: float = DECLARE_EVERY_S,
 ) -> AsyncIterator[None]:
     """Declare what is used and consume, whenever the broker is there; at the end let running handlers finish.
 
     When consumption has ended and does not come back by itself, because a channel was closed or a queue deleted, all
-    is declared and started again.
+    is declared and started again. Besides, all is declared every `declare_every_s` seconds.
     """
 
     async def consume() -> None:
@@ -167,13 +174,27 @@ async def running(
                 await broker.end(grace_s=0)
                 await asyncio.sleep(RETRY_S)
 
+    async def declare() -> None:
+        while True:
+            await asyncio.sleep(declare_every_s)
+            try:
+                with broker_may_be_away():
+                    async with asyncio.timeout(START_TIMEOUT_S):
+                        await declare_topology(url, queues, exchanges)
+            except UNREACHABLE as error:
+                log.warning("topology_not_declared", error=repr(error), retry_in_s=declare_every_s)
+
     async with asyncio.TaskGroup() as tasks:
-        consuming = tasks.create_task(consume(), name="broker-consume")
+        at_work = {
+            tasks.create_task(consume(), name="broker-consume"),
+            tasks.create_task(declare(), name="broker-declare"),
+        }
         try:
             yield
         finally:
-            consuming.cancel()
-            await asyncio.wait({consuming})
+            for task in at_work:
+                task.cancel()
+            await asyncio.wait(at_work)
             await broker.end(grace_s=broker.graceful_timeout_s)
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aio_pika.exceptions import AMQPException
 from faststream import AckPolicy
 from faststream.rabbit import RabbitMessage
 from structlog.testing import capture_logs
@@ -33,9 +34,14 @@ class Consumer:
             self.bodies.append(message.body)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Broker]:
-        queues = (topology.DEAD_LETTERS_QUEUE, topology.ALERTS_QUEUE)
-        async with running(self.broker, self.url, queues=queues, exchanges=(topology.ALERTS,)):
+    async def running(self, *, declare_every_s: float = 60) -> AsyncIterator[Broker]:
+        async with running(
+            self.broker,
+            self.url,
+            queues=(topology.DEAD_LETTERS_QUEUE, topology.ALERTS_QUEUE),
+            exchanges=(topology.ALERTS,),
+            declare_every_s=declare_every_s,
+        ):
             await eventually(self.is_ready)
             yield self.broker
 
@@ -120,6 +126,22 @@ async def test_a_publish_that_closes_the_channel_does_not_end_consumption(vhost:
         await eventually(consumer.is_ready, timeout_s=BACK_WITHIN_S)
         await publish_alert(broker)
         await consumer.hears(b"after", vhost)
+
+
+async def test_a_binding_that_was_deleted_is_declared_again(vhost: Vhost) -> None:
+    consumer = Consumer(vhost.alerts_url)
+    async with consumer.running(declare_every_s=0.5):
+        await delete_exchange(vhost, topology.EVENTS)
+
+        async def routed() -> bool:
+            try:
+                await publish_event(vhost.url, KEY, b"after")
+            except AMQPException:
+                return False
+            return True
+
+        await eventually(routed)
+        await consumer.hears(b"at last", vhost)
 
 
 async def test_whatever_happens_to_the_connection_a_publisher_hears_only_that_the_broker_is_unreachable(
