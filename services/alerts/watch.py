@@ -13,7 +13,7 @@ from services.alerts.judgement import Judgement, PipelineView
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations import sweep
 from shared import topology
-from shared.broker import UNREACHABLE, BrokerNotReadyError, check
+from shared.broker import UNREACHABLE, broker_may_be_away, check
 from shared.clock import Clock
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
@@ -26,7 +26,7 @@ TICK_S = 1.0
 WATCHED = (topology.INGEST_READINGS, topology.ALERTS_READINGS_STORED)
 """Upstream first: what has left the one when it is looked at is in the next, in alerts' own hands, or is folded."""
 
-INTERRUPTED: tuple[type[Exception], ...] = (*UNREACHABLE, *DATABASE_FAILURES, BrokerNotReadyError)
+INTERRUPTED: tuple[type[Exception], ...] = (*UNREACHABLE, *DATABASE_FAILURES)
 
 log = get_logger(__name__)
 
@@ -92,9 +92,10 @@ class Watch:
         try:
             await self._database.check()
             await check(self._broker)
-            connection = await self._broker.connect()
-            async with connection.channel() as channel:
-                waiting = [await _messages_in(channel, queue) for queue in WATCHED]
+            with broker_may_be_away():
+                connection = await self._broker.connect()
+                async with connection.channel() as channel:
+                    waiting = [await _messages_in(channel, queue) for queue in WATCHED]
         except INTERRUPTED as error:
             log.warning("pipeline_interrupted", error=repr(error))
             return PipelineView(whole=False, waiting=0)
