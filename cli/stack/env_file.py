@@ -34,7 +34,11 @@ def read_env_file(file: Path) -> dict[str, str]:
     return variables
 
 
-def load_env_file(environ: MutableMapping[str, str] = os.environ, file: Path | None = None) -> None:
-    """Add the variables of this checkout's running stack to `environ`; what is set there already stays."""
-    for name, value in read_env_file(file or Checkout.here().env_file).items():
+def load_env_file(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Add the variables of this checkout's running stack to `environ`; what is set there already stays.
+
+    `MBUS_ENV_FILE` in it names another file instead.
+    """
+    file = environ.get("MBUS_ENV_FILE")
+    for name, value in read_env_file(Path(file) if file else Checkout.here().env_file).items():
         environ.setdefault(name, value)

@@ -189,7 +189,7 @@ class EmbeddedPostgres:
         if not pid_file.exists():
             return
         pid = int(pid_file.read_text(encoding="utf-8").split(maxsplit=1)[0])
-        found = BackgroundProcess.of(pid, working_in=self._data)
+        found = BackgroundProcess.of(pid, with_argument=str(self._data))
         if found is None:
             pid_file.unlink()
         else:

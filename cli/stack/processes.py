@@ -40,11 +40,11 @@ class BackgroundProcess:
     handle: _Started | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, pid: int, *, working_in: Path) -> Self | None:
-        """The process with this number, if it runs in that folder; None where there is none, or another."""
+    def of(cls, pid: int, *, with_argument: str) -> Self | None:
+        """The process with this number, if it was started with that argument; None where there is none, or another."""
         try:
             found = psutil.Process(pid)
-            return cls(pid, _since_boot(found)) if Path(found.cwd()) == working_in.resolve() else None
+            return cls(pid, _since_boot(found)) if with_argument in found.cmdline() else None
         except psutil.NoSuchProcess:
             return None
 

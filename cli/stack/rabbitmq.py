@@ -172,7 +172,9 @@ class EmbeddedRabbit:
         """Stop a node that still runs on this folder, as after the loss of the checkout's `.mbus`."""
         if not self._pid_file.exists():
             return
-        found = BackgroundProcess.of(int(self._pid_file.read_text(encoding="utf-8")), working_in=self.folder)
+        pid = int(self._pid_file.read_text(encoding="utf-8"))
+        # The Erlang machine is told its home.
+        found = BackgroundProcess.of(pid, with_argument=str(self.folder))
         if found is not None:
             self.stop(found)
 

@@ -9,6 +9,7 @@ import psutil
 MARK = "MBUS_STACK"
 """In the environment of each program: the folder with the stack's data, or one in it."""
 
+SERVERS = ("postgres", "beam.smp")
 PATIENCE_S = 60
 
 
@@ -31,20 +32,16 @@ def end_strays(data: Path, *, tell: Callable[[str], None]) -> bool:
 def _strays(data: Path) -> Iterator[tuple[psutil.Process, str]]:
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK, "").startswith(str(data)) or _is_postgres_in(data, process):
-                yield process, process.name()
+            name = process.name()
+            if _is_server_of(data, name, process) or process.environ().get(MARK, "").startswith(str(data)):
+                yield process, name
         except psutil.Error:
             continue  # ended meanwhile, or somebody else's
 
 
-def _is_postgres_in(data: Path, process: psutil.Process) -> bool:
-    """Whether this is a PostgreSQL server, which writes its title over its environment; its children end with it."""
-    parent = process.parent()
-    return (
-        process.name() == "postgres"
-        and process.cwd().startswith(str(data))
-        and (parent is None or parent.name() != "postgres")
-    )
+def _is_server_of(data: Path, name: str, process: psutil.Process) -> bool:
+    """Whether this is PostgreSQL or RabbitMQ on that data; its arguments tell, its environment may be out of sight."""
+    return name in SERVERS and any(argument.startswith(str(data)) for argument in process.cmdline())
 
 
 def _signal(process: psutil.Process, number: int) -> None:

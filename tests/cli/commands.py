@@ -66,9 +66,9 @@ async def running_mbus(*arguments: str, variables: Mapping[str, str]) -> AsyncIt
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with no variables of the project but those given."""
+    """This process's environment with no variables of the project but those given: not a running stack's either."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("MBUS_")}
-    return {**bare, "COLUMNS": "200", **variables}
+    return {**bare, "COLUMNS": "200", "MBUS_ENV_FILE": os.devnull, **variables}
 
 
 def variables_of(database: Database, vhost: Vhost | None = None) -> dict[str, str]:

@@ -29,23 +29,21 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def listening_addresses(process: BackgroundProcess) -> set[str]:
-    """Where a process and its children listen."""
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    connections = [connection for member in family for connection in member.net_connections("inet")]
-    return {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+def addresses(*ports: int) -> set[str]:
+    """Where anybody listens at these ports."""
+    listening = [it.laddr for it in psutil.net_connections("inet") if it.status == psutil.CONN_LISTEN and it.laddr]
+    return {address.ip for address in listening if address.port in ports}
 
 
-def users(folder: Path) -> list[str]:
-    """The command lines of processes that work in `folder`."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder):
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+def family(*processes: BackgroundProcess) -> list[psutil.Process]:
+    """The processes with all that they have started."""
+    members = [psutil.Process(process.pid) for process in processes]
+    return members + [child for member in members for child in member.children(recursive=True)]
+
+
+def left_of(members: list[psutil.Process]) -> list[psutil.Process]:
+    """Those who still run, after a moment."""
+    return psutil.wait_procs(members, timeout=10)[1]
 
 
 @contextmanager
@@ -66,12 +64,12 @@ async def select(server: EmbeddedPostgres, query: str) -> str:
 async def test_a_postgres_comes_up_keeps_its_data_and_goes(folder: Path) -> None:
     server = database_in(folder)
     with running(server) as process:
-        assert listening_addresses(process) == {"127.0.0.1"}
+        members = family(process)
+        assert addresses(server.port) == {"127.0.0.1"}
         assert await select(server, "SHOW max_locks_per_transaction") == "512"
         async with open_engine(server.url, application_name="mbus-tests") as engine, engine.begin() as connection:
             await connection.execute(text("CREATE TABLE kept AS SELECT 42 AS answer"))
-    assert not process.is_alive
-    assert users(folder) == []
+    assert left_of(members) == []
     with running(server):
         assert await select(server, "SELECT answer FROM kept") == "42"
 
@@ -123,15 +121,14 @@ async def test_a_rabbit_comes_up_and_goes_with_its_epmd(folder: Path) -> None:
     process = server.start()
     try:
         server.wait(process)
-        assert listening_addresses(process) == {"127.0.0.1"}
-        assert listening_addresses(epmd) <= {"127.0.0.1", "::1"}
+        members = family(process, epmd)
+        assert addresses(server.port, server.management_port, server.distribution_port) == {"127.0.0.1"}
+        assert addresses(server.epmd_port) <= {"127.0.0.1", "::1"}
         await (await aio_pika.connect(server.url)).close()
         async with BrokerAdmin(server.management_url, vhost="/") as admin:
             assert await admin.has_vhost()
-        command_lines = users(folder)
-        assert command_lines
-        assert not any(server.password in line for line in command_lines)
+        assert not any(server.password in " ".join(member.cmdline()) for member in members)
     finally:
         ended_by_themselves = server.stop(process), server.stop(epmd)
     assert ended_by_themselves == (True, True)
-    assert users(folder) == []
+    assert left_of(members) == []

@@ -45,15 +45,13 @@ def test_nobody_else_may_read_it_not_even_while_it_is_replaced(tmp_path: Path) -
 
 def test_what_is_set_already_stays(tmp_path: Path) -> None:
     write_env_file(tmp_path / "env", {"A": "file", "B": "file"})
-    environ = {"A": "own"}
-    load_env_file(environ, tmp_path / "env")
-    assert environ == {"A": "own", "B": "file"}
+    environ = {"A": "own", "MBUS_ENV_FILE": f"{tmp_path}/env"}
+    load_env_file(environ)
+    assert environ == {"A": "own", "B": "file", "MBUS_ENV_FILE": f"{tmp_path}/env"}
 
 
 def test_where_there_is_no_file_there_are_no_variables(tmp_path: Path) -> None:
-    environ: dict[str, str] = {}
-    load_env_file(environ, tmp_path / "env")
-    assert environ == {}
+    assert read_env_file(tmp_path / "env") == {}
 
 
 def test_comments_and_empty_lines_are_passed_over(tmp_path: Path) -> None:
