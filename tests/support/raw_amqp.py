@@ -49,46 +49,69 @@ def arrays(depth: int) -> bytes:
     return b"".join(b"A" + struct.pack(">I", 5 * (depth - level - 1)) for level in range(depth))
 
 
+class RefusedError(Exception):
+    """The broker itself would not have the message."""
+
+
 async def publish_raw(url: str, exchange: str, routing_key: bytes, body: bytes, values: dict[str, Property]) -> None:
-    """Log in by `url`, publish one message and wait for its confirm."""
+    """Log in by `url`, publish one message and wait for its confirm. Raises `RefusedError`."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 5672)
-    received = bytearray()
+    try:
+        session = _Session(reader, writer)
+        login = f"\0{unquote(parts.username or 'guest')}\0{unquote(parts.password or 'guest')}"
+        await session.open(login, vhost=unquote(parts.path.removeprefix("/")))
+        publish = struct.pack(">HHH", 60, 40, 0) + short(exchange.encode()) + short(routing_key) + b"\0"
+        session.send(1, 1, publish)
+        session.send(2, 1, struct.pack(">HHQ", 60, 0, len(body)) + properties(values))
+        session.send(3, 1, body)
+        await session.answer("Basic.Ack")
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
-    async def answer(expected: str) -> None:
+
+class _Session:
+    """A connection with one channel, frame by frame."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._received = bytearray()
+
+    async def open(self, login: str, *, vhost: str) -> None:
+        """Log in and open channel 1 with confirms."""
+        self._writer.write(header.ProtocolHeader().marshal())
+        await self.answer("Connection.Start")
+        self._call(0, commands.Connection.StartOk(client_properties={}, mechanism="PLAIN", response=login))
+        await self.answer("Connection.Tune")
+        self._call(0, commands.Connection.TuneOk(channel_max=1, frame_max=131_072, heartbeat=0))
+        self._call(0, commands.Connection.Open(virtual_host=vhost))
+        await self.answer("Connection.OpenOk")
+        self._call(1, commands.Channel.Open())
+        await self.answer("Channel.OpenOk")
+        self._call(1, commands.Confirm.Select())
+        await self.answer("Confirm.SelectOk")
+
+    async def answer(self, expected: str) -> None:
+        """Wait for the broker's next frame, which is `expected`."""
         while True:
             try:
-                size, _, got = frame.unmarshal(bytes(received))
+                size, _, got = frame.unmarshal(bytes(self._received))
             except UnmarshalingException:
-                data = await asyncio.wait_for(reader.read(65_536), 10)
+                data = await asyncio.wait_for(self._reader.read(65_536), 10)
                 assert data, "the broker closed the connection"
-                received.extend(data)
+                self._received.extend(data)
             else:
-                del received[:size]
+                del self._received[:size]
+                if got.name in {"Channel.Close", "Connection.Close"}:
+                    raise RefusedError(getattr(got, "reply_text", ""))
                 assert got.name == expected, got
                 return
 
-    def send(kind: int, channel: int, payload: bytes) -> None:
-        writer.write(struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce")
+    def send(self, kind: int, channel: int, payload: bytes) -> None:
+        """Write a frame."""
+        self._writer.write(struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce")
 
-    def call(channel: int, method: Frame) -> None:
-        send(1, channel, struct.pack(">I", method.index) + method.marshal())
-
-    login = f"\0{unquote(parts.username or 'guest')}\0{unquote(parts.password or 'guest')}"
-    writer.write(header.ProtocolHeader().marshal())
-    await answer("Connection.Start")
-    call(0, commands.Connection.StartOk(client_properties={}, mechanism="PLAIN", response=login, locale="en_US"))
-    await answer("Connection.Tune")
-    call(0, commands.Connection.TuneOk(channel_max=1, frame_max=131_072, heartbeat=0))
-    call(0, commands.Connection.Open(virtual_host=unquote(parts.path.removeprefix("/"))))
-    await answer("Connection.OpenOk")
-    call(1, commands.Channel.Open())
-    await answer("Channel.OpenOk")
-    call(1, commands.Confirm.Select())
-    await answer("Confirm.SelectOk")
-    send(1, 1, struct.pack(">HHH", 60, 40, 0) + short(exchange.encode()) + short(routing_key) + b"\0")
-    send(2, 1, struct.pack(">HHQ", 60, 0, len(body)) + properties(values))
-    send(3, 1, body)
-    await answer("Basic.Ack")
-    writer.close()
-    await writer.wait_closed()
+    def _call(self, channel: int, method: Frame) -> None:
+        self.send(1, channel, struct.pack(">I", method.index) + method.marshal())
