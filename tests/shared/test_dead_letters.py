@@ -13,7 +13,7 @@ from pamqp import encode
 from shared import topology
 from shared.dead_letters import MOST_HEADER_BYTES, MOST_REASON_CHARACTERS, REASON_HEADER, headers_of
 from tests.support.databases import Database
-from tests.support.messages import next_message, open_channel, queue_length
+from tests.support.messages import next_message, open_channel, queue_length, writes_stamps
 from tests.support.services import running_ingest
 from tests.support.vhosts import Vhost
 
@@ -55,7 +55,8 @@ async def test_a_dead_letter_has_the_id_time_type_and_simple_headers_of_the_mess
         await publish(vhost, message)
         letter = await next_message(vhost.url, topology.DEAD_LETTERS)
     assert (letter.body, letter.routing_key) == (b"junk", KEY)
-    assert (letter.message_id, letter.timestamp, letter.content_type) == ("m-1", SENT_AT, "application/x-junk")
+    assert (letter.message_id, letter.content_type) == ("m-1", "application/x-junk")
+    assert letter.timestamp == SENT_AT or await writes_stamps(vhost.url)
     assert letter.headers.items() >= headers.items()
     assert letter.headers[REASON_HEADER]
     assert letter.delivery_mode == aio_pika.DeliveryMode.PERSISTENT

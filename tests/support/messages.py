@@ -22,6 +22,15 @@ async def open_channel(url: str) -> AsyncIterator[AbstractRobustChannel]:
         yield channel
 
 
+async def writes_stamps(url: str) -> bool:
+    """Whether the broker writes when it accepted a message into it, as RabbitMQ 4 does by `deploy/rabbitmq`."""
+    async with open_channel(url) as channel:
+        queue = await channel.declare_queue(exclusive=True)
+        await channel.default_exchange.publish(aio_pika.Message(b""), queue.name, timeout=10)
+        accepted = await queue.get(no_ack=True)
+        return "timestamp_in_ms" in accepted.headers
+
+
 async def publish_as_gateway(
     url: str, gateway_id: str, body: object, *, headers: dict[str, Any] | None = None, key: str | None = None
 ) -> None:

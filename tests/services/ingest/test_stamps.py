@@ -2,14 +2,13 @@
 
 from datetime import UTC, datetime
 
-import aio_pika
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import topology
 from tests.support.databases import Database
-from tests.support.messages import next_message, open_channel, publish_as_gateway
+from tests.support.messages import next_message, publish_as_gateway, writes_stamps
 from tests.support.registry import create_building
 from tests.support.services import running_ingest
 from tests.support.vhosts import Vhost
@@ -34,20 +33,10 @@ async def send_two(
         return [(row.value, row.received_at) for row in rows]
 
 
-async def writes_stamps_itself(vhost: Vhost) -> bool:
-    """Whether the broker stamps what it accepts, as RabbitMQ 4 with the settings in `deploy/rabbitmq` does."""
-    async with open_channel(vhost.url) as channel:
-        queue = await channel.declare_queue(exclusive=True)
-        probe = aio_pika.Message(b"", headers={"timestamp_in_ms": EARLIER})
-        await channel.default_exchange.publish(probe, queue.name)
-        accepted = await queue.get(no_ack=True)
-        return accepted.headers["timestamp_in_ms"] != EARLIER
-
-
 async def test_the_broker_s_stamps_are_those_that_count_where_it_writes_them(
     engine: AsyncEngine, database: Database, vhost: Vhost
 ) -> None:
-    if not await writes_stamps_itself(vhost):
+    if not await writes_stamps(vhost.url):
         pytest.skip("this broker writes no stamps")
     ((value, received_at),) = await send_two(engine, database, vhost, trust=True, stamps=(LATER, EARLIER))
     assert value == 2.0
@@ -57,7 +46,7 @@ async def test_the_broker_s_stamps_are_those_that_count_where_it_writes_them(
 async def test_the_value_that_the_broker_accepted_later_wins_whatever_comes_first(
     engine: AsyncEngine, database: Database, vhost: Vhost
 ) -> None:
-    if await writes_stamps_itself(vhost):
+    if await writes_stamps(vhost.url):
         pytest.skip("this broker puts its own stamps over those of the test")
     stored = await send_two(engine, database, vhost, trust=True, stamps=(LATER, EARLIER))
     assert stored == [(1.0, datetime.fromtimestamp(LATER / 1000, UTC))]
