@@ -109,6 +109,8 @@ async def test_a_queue_that_was_deleted_and_declared_by_others_is_consumed_again
     consumer = Consumer(vhost.alerts_url)
     async with consumer.running():
         await delete_queue(vhost, topology.ALERTS_READINGS_STORED)
+        # RabbitMQ 3.10 tells no consumer of a quorum queue that is declared again in the moment of its deletion.
+        await eventually(consumer.is_not_ready)
         async with open_channel(vhost.url) as channel:
             await topology.declare(channel)
         await consumer.hears(b"after", vhost)
