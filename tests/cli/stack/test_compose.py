@@ -31,19 +31,19 @@ PORT_OF_A_PROGRAM = (
     " Error starting userland proxy: listen tcp4 127.0.0.1:8000: bind: address already in use\n"
 )
 BASE_IMAGE_OUT_OF_REACH = """\
-#3 [broker internal] load metadata for docker.io/library/rabbitmq:4-management
-#4 [migrate internal] load metadata for docker.io/library/python:3.13-slim
+#3 [broker internal] load metadata for registry.example/library/rabbitmq:4-management
+#4 [migrate internal] load metadata for registry.example/library/python:3.13-slim
 #4 DONE 0.1s
-#3 ERROR: failed to do request: Head "https://registry-1.docker.io/v2/library/rabbitmq/manifests/4-management"
+#3 ERROR: failed to do request: Head "https://registry.example/v2/library/rabbitmq/manifests/4-management"
 ------
- > [broker internal] load metadata for docker.io/library/rabbitmq:4-management:
+ > [broker internal] load metadata for registry.example/library/rabbitmq:4-management:
 ------
 failed to solve: rpc error: code = Unknown desc = failed to solve with frontend dockerfile.v0: failed to create LLB
 """
 IMAGE_OUT_OF_REACH = """\
  database Pulling
- database Error Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host
-Error response from daemon: Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host
+ database Error Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host
+Error response from daemon: Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host
 """
 BUILD_STEP_FAILED = """\
 #5 0.644 ERROR: No matching distribution found for nosuch==9
@@ -106,7 +106,7 @@ def test_without_a_client_there_is_no_engine(tmp_path: Path, monkeypatch: pytest
     [
         (PORT_OF_A_CONTAINER, "port 25432 was taken by another program meanwhile: start again"),
         (PORT_OF_A_PROGRAM, "port 8000 was taken by another program meanwhile: start again"),
-        (BASE_IMAGE_OUT_OF_REACH, "the image docker.io/library/rabbitmq:4-management cannot be pulled"),
+        (BASE_IMAGE_OUT_OF_REACH, "the image registry.example/library/rabbitmq:4-management cannot be pulled"),
         (IMAGE_OUT_OF_REACH, "an image cannot be pulled (database)"),
         (BUILD_STEP_FAILED, "an image cannot be built: `pip install -r requirements.txt` failed"),
         (BUILD_STEP_FAILED_LATER_BUILDKIT, "an image cannot be built: `pip install -r requirements.txt` failed"),
