@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -145,7 +146,7 @@ def _compose(folder: Path, arguments: Sequence[str], *, timeout_s: float | None,
     By its name alone the project is found by its labels, also when its files have changed or are gone. `/` as the
     working folder keeps compose from taking a file that lies around.
     """
-    plain = [] if output is None else ["--ansi", "never"]
+    plain = [] if output is None and sys.stdout.isatty() else ["--ansi", "never"]
     try:
         return subprocess.run(
             [_client(), "compose", "--project-name", project_name(folder), *plain, *arguments],

@@ -58,9 +58,17 @@ def engine_problem(returncode: int, answer: str, complaint: str) -> str | None:
     """
     words = answer.split()
     if returncode != 0 or len(words) < len(("version", "system")):
-        said = next((line.strip() for line in complaint.splitlines() if line.strip()), "it said nothing")
-        return f"no Docker engine answers: {said}"
+        return _why_no_answer(complaint)
     return None if words[-1] == "linux" else f"the Docker engine runs {words[-1]} containers, not linux"
+
+
+def _why_no_answer(complaint: str) -> str:
+    if "permission denied" in complaint:
+        return "there is no permission to talk to the Docker daemon"
+    if "Cannot connect to the Docker daemon" in complaint:
+        return "no Docker daemon runs"
+    said = next((line.strip() for line in complaint.splitlines() if line.strip()), "it said nothing")
+    return f"no Docker engine answers: {said}"
 
 
 def compose_problem(returncode: int, answer: str) -> str | None:

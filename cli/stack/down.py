@@ -38,13 +38,14 @@ def remove_stack(checkout: Checkout, *, tell: Callable[[str], None]) -> None:
 
 def _stop(checkout: Checkout, state: State, tell: Callable[[str], None]) -> bool:
     """Stop the processes, and the containers where it runs in such; False where nothing ran."""
-    ran = not state.alive and end_strays(state.data, tell=tell)
+    ran = False
     for name in ENDINGS:
         if state.is_alive(name):
             tell(f"stopping {name}")
             ran = True
             if not end(name, state):
                 tell(f"{name} did not end in time and was killed")
+    ran = end_strays(state.data, noted=(), tell=tell) or ran
     state.processes.clear()
     if checkout.state_file.exists():
         state.save()

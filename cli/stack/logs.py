@@ -23,9 +23,11 @@ def show_logs(checkout: Checkout, names: Sequence[str], *, lines: int, follow: b
         _print_ends(here, lines)
         compose.logs(checkout.root, elsewhere, lines=lines, follow=follow)
         return
-    if elsewhere or not here:
-        known = ", ".join(file.stem for file in files) or "none: the stack was not started yet"
-        raise StackError(f"there is no log of {' and '.join(elsewhere) or 'anything'}; logs there are: {known}")
+    if elsewhere or not files:
+        if not files:
+            raise StackError("there are no logs yet: `make up` starts the stack, and they begin")
+        known = ", ".join(file.stem for file in files)
+        raise StackError(f"there is no log of {' and '.join(elsewhere)}; logs there are: {known}")
     positions = _print_ends(here, lines)
     while follow:
         time.sleep(POLL_S)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM, Signals
@@ -16,6 +17,8 @@ from cli.stack.accounts import Account
 from cli.stack.errors import StackError
 
 POLL_S = 0.1
+END_POLL_S = 0.02
+LEFT_BEHIND_S = 5
 COMPLAINT = re.compile(r"error|fatal|panic|could not|cannot|failed|no space|in use|eaddrinuse", re.IGNORECASE)
 LINE_LENGTH = 300
 
@@ -61,6 +64,15 @@ class BackgroundProcess:
         found = self._find()
         return None if found is None else found.create_time()
 
+    @property
+    def family(self) -> list[int]:
+        """The numbers of the process and of all that it has started; empty when it does not run."""
+        found = self._find()
+        try:
+            return [] if found is None else [it.pid for it in (found, *found.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            return []
+
     def stop(self, *, patience_s: float, first: Signals = SIGTERM) -> bool:
         """Ask it to end and wait; after `patience_s` it is killed with its children. False if it had to be."""
         found = self._find()
@@ -73,12 +85,9 @@ class BackgroundProcess:
             return True
         except psutil.AccessDenied as error:
             raise StackError(f"process {self.pid} belongs to somebody else and cannot be stopped") from error
-        _, alive = psutil.wait_procs([found], timeout=patience_s)
+        alive = wait_for_end([found], timeout_s=patience_s)
         # What a server leaves behind for a moment ends by itself; only a stuck one is killed with all it has.
-        _, family = psutil.wait_procs(family, timeout=0 if alive else 5)
-        for straggler in family:
-            _kill(straggler)
-        psutil.wait_procs(family, timeout=5)
+        kill(wait_for_end(family, timeout_s=0 if alive else LEFT_BEHIND_S))
         if self.handle is not None:
             self.handle.wait()
         return not alive
@@ -86,8 +95,7 @@ class BackgroundProcess:
     def _find(self) -> psutil.Process | None:
         try:
             found = psutil.Process(self.pid)
-            same = abs(_since_boot(found) - self.since_boot) < 1
-            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+            return found if abs(_since_boot(found) - self.since_boot) < 1 and _runs(found) else None
         except psutil.NoSuchProcess:
             return None
 
@@ -142,6 +150,22 @@ def wait_until(
         time.sleep(POLL_S)
 
 
+def wait_for_end(processes: Sequence[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
+    """Wait until they have ended, collected by their parents or not; returns those that have not in time."""
+    give_up_at = time.monotonic() + timeout_s
+    while (alive := [process for process in processes if _runs(process)]) and time.monotonic() < give_up_at:
+        time.sleep(END_POLL_S)
+    return alive
+
+
+def kill(processes: Sequence[psutil.Process]) -> None:
+    """Kill them, and wait until they are gone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_for_end(processes, timeout_s=LEFT_BEHIND_S)
+
+
 def last_complaint(log: Path) -> str:
     """The last line of a log that speaks of a full disk, else of a failure, else its last line."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
@@ -154,8 +178,9 @@ def _since_boot(process: psutil.Process) -> float:
     return process.create_time() - psutil.boot_time()
 
 
-def _kill(process: psutil.Process) -> None:
+def _runs(process: psutil.Process) -> bool:
+    """Whether it has not ended; one that only waits for its parent to collect it has, and may wait for long."""
     try:
-        process.kill()
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return
+        return False

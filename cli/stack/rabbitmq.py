@@ -133,6 +133,7 @@ class EmbeddedRabbit:
             f"default_user = {USER}",
             f"default_pass = {self.password}",
             "log.console = true",
+            "log.console.use_colors = off",
             "log.file = false",
         ]
         if self.stamps_messages:
@@ -157,6 +158,8 @@ class EmbeddedRabbit:
             "RABBITMQ_DIST_PORT": str(self.distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_LOG": "-color",
+            # The node takes the place of the script that starts it: the process that is noted is the node itself.
+            "RUNNING_UNDER_SYSTEMD": "true",
             "RABBITMQ_PID_FILE": str(self._pid_file),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),

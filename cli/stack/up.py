@@ -37,8 +37,8 @@ def bring_up(checkout: Checkout, settings: UpSettings, *, tell: Tell, clock: Clo
     with checkout.locked():
         since = clock()
         state = load_state(checkout)
-        if not state.alive:
-            end_strays(state.data, tell=tell)
+        # Before ports are chosen, so that what is started anew has those that it had.
+        end_strays(state.data, noted=state.processes.values(), tell=tell)
         up = _Up(checkout, settings, state, tell)
         chosen = up.choose()
         ran = up.all_runs(chosen)
