@@ -14,6 +14,7 @@ from rich.table import Table
 from cli.options import read_bytes
 from cli.settings import DatabaseSettings
 from shared.clock import utc_now
+from shared.counted import counted
 from shared.database import open_engine
 from shared.registry import carrying_out
 from shared.registry.changes import Plan
@@ -53,8 +54,7 @@ def import_command(
     except RefusedError as refused:
         for problem in refused.problems:
             console.out(str(problem), highlight=False)
-        count = len(refused.problems)
-        console.out(f"mbus: nothing imported, {count} problem{'' if count == 1 else 's'}", highlight=False)
+        console.out(f"mbus: nothing imported, {counted(len(refused.problems), 'problem')}", highlight=False)
         raise typer.Exit(1) from None
     _tell(plan, dry_run=dry_run)
 

@@ -18,6 +18,7 @@ from cli.settings import BrokerSettings, DatabaseSettings
 from cli.simulation.progress import say
 from cli.simulation.run import Sent, Simulation, run
 from shared.clock import utc_now
+from shared.counted import counted
 from shared.registry.cells import slug
 from shared.settings import load
 
@@ -161,10 +162,15 @@ def _report(sent: Sent, simulation: Simulation, *, as_json: bool) -> None:
         }
         print(msgspec.json.encode(result).decode(), flush=True)
         return
-    print(f"{sent.gateways} gateways, {sent.meters} meters, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC")
-    print(f"{tally.readings:,} distinct readings in {timedelta(seconds=round(sent.seconds))}", end="")
-    print(f" ({tally.readings / max(sent.seconds, 0.001):,.0f}/s), {tally.messages:,} messages")
-    print(f"  sent again: {tally.retransmitted_readings:,} readings in {tally.retransmitted_messages:,} messages")
-    print(f"  sent late:  {tally.late_readings:,} readings in {tally.late_messages:,} messages")
+    fleet = f"{counted(sent.gateways, 'gateway')}, {counted(sent.meters, 'meter')}"
+    print(f"{fleet}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC")
+    print(f"{counted(tally.readings, 'distinct reading')} in {timedelta(seconds=round(sent.seconds))}", end="")
+    print(f" ({tally.readings / max(sent.seconds, 0.001):,.0f}/s), {counted(tally.messages, 'message')}")
+    print(f"  sent again: {_share(tally.retransmitted_readings, tally.retransmitted_messages)}")
+    print(f"  sent late:  {_share(tally.late_readings, tally.late_messages)}")
     if simulation.verify:
         print("All of them are in the database, each once.")
+
+
+def _share(readings: int, messages: int) -> str:
+    return f"{counted(readings, 'reading')} in {counted(messages, 'message')}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cli.fleet.meters import MeterPlate
+from shared.counted import counted
 from shared.registry.cells import moment
 from shared.registry.durations import parse_duration
 
@@ -72,5 +73,5 @@ def _numbered_meter(plates: Plates, who: str) -> str:
         raise ValueError(f"the fleet has no meter with the serial {who!r}")
     of_gateway = plates[_gateway(plates, gateway)]
     if not (number.isascii() and number.isdecimal() and 1 <= int(number) <= len(of_gateway)):
-        raise ValueError(f"the gateway of {who!r} has {len(of_gateway)} meters")
+        raise ValueError(f"the gateway of {who!r} has {counted(len(of_gateway), 'meter')}")
     return of_gateway[int(number) - 1].serial

@@ -1,5 +1,6 @@
 """One run of the simulator: the registry, the history, the check, and the present."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from cli.simulation.registration import register_fleet, registered_fleet
 from cli.simulation.sending import Tally, follow, send_history
 from cli.simulation.verifying import verify
 from shared.clock import Clock
+from shared.counted import counted
 from shared.database import open_engine
 
 PATIENCE_S = 60.0
@@ -63,8 +65,10 @@ async def run(
             gateways = await _fleet(engine, simulation, clock)
             if simulation.days:
                 report(await _run_history(simulation, gateways, publisher, engine, _ticks(simulation, clock)))
+            elif not simulation.follow_every_s:
+                say(f"{counted(len(gateways), 'gateway')}, and nothing to send: no days of history, and no --follow")
         if simulation.follow_every_s:
-            say(f"from now on {len(gateways)} gateways every {simulation.follow_every_s} s")
+            say(f"from now on {counted(len(gateways), 'gateway')} every {simulation.follow_every_s} s")
             await follow(
                 publisher,
                 gateways,
@@ -86,12 +90,17 @@ async def _run_history(
         late=simulation.late,
         seed=simulation.layout.seed,
     )
+    tally = Tally()
     begun = time.monotonic()
-    with shown("sent", ticks.count * len(installations)) as advance:
-        tally = await send_history(publisher, batches, ticks, rate=simulation.rate, advance=advance)
-    seconds = time.monotonic() - begun
-    if simulation.verify:
-        await verify(engine, installations, ticks, tally.readings)
+    try:
+        with shown("sent", ticks.count * len(installations)) as advance:
+            await send_history(publisher, batches, ticks, rate=simulation.rate, tally=tally, advance=advance)
+        seconds = time.monotonic() - begun
+        if simulation.verify:
+            await verify(engine, installations, ticks, tally.readings)
+    except asyncio.CancelledError:
+        say(f"interrupted: {counted(tally.readings, 'distinct reading')} sent in {counted(tally.messages, 'message')}")
+        raise
     return Sent(gateways=len(gateways), meters=len(installations), ticks=ticks, tally=tally, seconds=seconds)
 
 

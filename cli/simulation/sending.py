@@ -64,10 +64,13 @@ async def send_history(
     ticks: Ticks,
     *,
     rate: float | None,
+    tally: Tally,
     advance: Advance,
-) -> Tally:
-    """Send all batches, at most `rate` readings a second, and return when the broker has taken every one."""
-    tally = Tally()
+) -> None:
+    """Send all batches, at most `rate` readings a second, and return when the broker has taken every one.
+
+    Each that it has taken is added to `tally`, which so holds also when this is cancelled.
+    """
     pace = _Pace(rate)
     room = asyncio.Semaphore(MESSAGES_IN_FLIGHT)
 
@@ -93,7 +96,6 @@ async def send_history(
     except ExceptionGroup as failed:
         # They fail together and for the same reason.
         raise failed.exceptions[0] from None
-    return tally
 
 
 async def follow(

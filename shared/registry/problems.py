@@ -14,14 +14,18 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True, order=True, slots=True)
 class Place:
-    """Where in its source a record stands: `line` of a CSV file or `item` of a JSON list, counted from 1."""
+    """Where in its source a record stands: `line` of a CSV file or `item` of a JSON list, counted from 1; 0 is none."""
 
     number: int
     what: str = "line"
 
     @override
     def __str__(self) -> str:
-        return f"{self.what} {self.number}"
+        return f"{self.what} {self.number}" if self.number else f"the {self.what}"
+
+
+WHOLE_FILE = Place(0, "file")
+"""The place of what is about no line or item more than another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What one record says about one meter installation, or everything that is wrong with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -10,7 +10,7 @@ from uuid import UUID
 from shared.models import Medium, UnitOfMeasure
 from shared.registry import cells
 from shared.registry.media import FITTING
-from shared.registry.problems import Place, Problem, shorten
+from shared.registry.problems import WHOLE_FILE, Place, Problem, shorten
 from shared.registry.records import Record
 
 
@@ -66,43 +66,42 @@ COLUMNS = REQUIRED | OPTIONAL
 
 
 def read_rows(records: Sequence[Record]) -> tuple[list[Row], list[Problem]]:
-    """The rows of the records that are right, and the problems of the others."""
-    problems = _wrong_columns(records)
-    if problems:
-        return [], problems
-    rows = []
+    """The rows of the records that are right, and the problems of the others.
+
+    There are no rows where a column is missing or unknown: what the file means is not known then.
+    """
+    if not records:
+        return [], [Problem(WHOLE_FILE, None, None, "holds no installations")]
+    where: dict[str, Place] = {}
+    for record in records:
+        for column in record.cells.keys() - where.keys():
+            where[column] = record.header or record.place
+    missing = [column for column in REQUIRED if column not in where] if where else []
+    columns = _wrong_columns(where, missing, records[0].header or WHOLE_FILE)
+    rows, problems = [], []
     for record in records:
         read = read_row(record)
         if isinstance(read, Row):
             rows.append(read)
         else:
-            problems += read
-    return rows, problems
+            problems += [problem for problem in read if problem.column not in missing]
+    return [] if columns else rows, columns + problems
 
 
-def _wrong_columns(records: Sequence[Record]) -> list[Problem]:
+def _wrong_columns(where: Mapping[str, Place], missing: Iterable[str], top: Place) -> list[Problem]:
     """Columns that no record has or that nobody knows: said once, not on every line."""
-    where: dict[str, Place] = {}
-    for record in records:
-        for column in record.cells.keys() - where.keys():
-            where[column] = record.place
-    if not records:
-        return [Problem(Place(1), None, None, "there are no installations in it")]
-    top = Place(1, records[0].place.what)
-    missing = [
-        Problem(top, None, None, f"the column {column} is missing") for column in REQUIRED if column not in where
-    ]
     known = ", ".join(COLUMNS)
-    unknown = [
+    return [Problem(top, None, None, f"the column {column} is missing") for column in missing] + [
         Problem(place, None, None, f"the column {shorten(column)} is unknown; known are {known}")
         for column, place in where.items()
         if column not in COLUMNS
     ]
-    return missing + unknown
 
 
 def read_row(record: Record) -> Row | list[Problem]:
     """The row that a record makes, or all that is wrong in it. Columns that are not known are not looked at."""
+    if record.wrong is not None:
+        return [Problem(record.place, None, None, record.wrong)]
     values: dict[str, Any] = {}
     problems = []
     for column, read in COLUMNS.items():

@@ -1,14 +1,19 @@
 """`mbus registry import`, as a person runs it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from cli.demo import import_demo
+from shared.clock import utc_now
 from shared.models import MeterInstallation
 from tests.cli.commands import mbus, variables_of
 from tests.support.databases import Database
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs/registry.md"
 
 GOOD = """\
 tenant;property;address;unit;gateway_id;meter_serial;medium;unit_of_measure;installed_at
@@ -60,6 +65,19 @@ async def test_bad_lines_are_told_one_a_line_and_nothing_is_imported(database: D
         "mbus: nothing imported, 3 problems",
     ]
     assert await installations(engine) == 0
+
+
+async def test_the_example_of_the_documentation_is_imported_as_it_shows_beside_the_demo_tenant(
+    database: Database, engine: AsyncEngine
+) -> None:
+    await import_demo(engine, clock=utc_now)
+    before = await installations(engine)
+    chapter = DOCUMENTATION.read_text("utf-8").partition("## The file")[2]
+    example, shown, *_ = re.findall(r"^```\w*\n(.*?)^```", chapter, flags=re.MULTILINE | re.DOTALL)
+    ended = await mbus("registry", "import", "-", stdin=example.encode(), variables=variables_of(database))
+    assert (ended.code, ended.errors) == (0, "")
+    assert [line.rstrip() for line in ended.out.splitlines()] == shown.splitlines()
+    assert await installations(engine) == before + 3
 
 
 async def test_a_dry_run_changes_nothing_and_says_so(database: Database, engine: AsyncEngine) -> None:

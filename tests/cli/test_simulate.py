@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 from collections import Counter
 from datetime import datetime, timedelta
@@ -186,6 +187,35 @@ async def test_options_that_cannot_be_are_usage_errors(
     database: Database, vhost: Vhost, arguments: tuple[str, ...]
 ) -> None:
     assert (await simulate(database, vhost, *arguments)).code == 2
+
+
+async def test_a_simulator_without_past_and_present_says_that_there_is_nothing_to_send(
+    database: Database, vhost: Vhost
+) -> None:
+    ended = await simulate(database, vhost, "--gateways", "2", "--meters", "1", "--days", "0")
+    said = "2 gateways, and nothing to send: no days of history, and no --follow\n"
+    assert (ended.code, ended.out, ended.errors) == (0, "", said)
+
+
+async def test_one_of_anything_is_told_as_one(database: Database, vhost: Vhost) -> None:
+    one = ("--gateways", "1", "--meters", "1", "--days", "1", "--interval", "1d", "--retransmit", "1", "--late", "0")
+    ended = await simulate(database, vhost, *one)
+    assert ended.out.startswith("1 gateway, 1 meter, ")
+    assert "\n1 distinct reading in " in ended.out
+    assert ended.out.endswith("  sent again: 1 reading in 1 message\n  sent late:  0 readings in 0 messages\n")
+
+
+async def test_a_history_that_is_interrupted_says_what_was_sent_until_then(database: Database, vhost: Vhost) -> None:
+    slow = ("--readings-per-message", "10", "--retransmit", "0", "--late", "0", "--rate", "20")
+    async with running_mbus("simulate", *slow, variables=variables_of(database, vhost)) as process:
+        for _ in range(2):  # The first has its confirm when the second is there.
+            await next_message(vhost.url, topology.INGEST_READINGS)
+        process.send_signal(signal.SIGINT)
+        out, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, out) == (130, b"")
+    told = re.fullmatch(r"interrupted: (\d+) distinct readings sent in (\d+) messages?\n", errors.decode())
+    assert told
+    assert int(told[1]) == 10 * int(told[2]) > 0
 
 
 async def test_the_demo_goes_from_its_history_on_into_the_present_until_it_is_told_to_stop(

@@ -55,24 +55,32 @@ def test_json_is_a_list_of_objects() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "line 1: the file is empty"),
-        (b" \n\n", "line 1: the file is empty"),
+        (b"", "the file: is empty"),
+        (b" \n\n", "the file: is empty"),
         (b";;;\n;;\n", "line 1: the first line must name the columns"),
         (b"unit,unit\n1,2\n", "line 1: the column 'unit' stands in the header twice"),
         (b"unit,,medium\n1,2,3\n", "line 1: a column has no name"),
-        (b"unit,medium\n1\n", "line 2: has 1 cells where the header has 2 columns"),
-        (b"unit\n1,2\n", "line 2: has 2 cells where the header has 1 columns"),
-        (b'unit\n"1\n', "line 2: is no CSV: unexpected end of data"),
+        (b"\nunit\tmedium\n1\theat\n", r"line 2: neither ; nor , separates the columns in 'unit\tmedium'"),
+        (b'unit,medium\n"1\n', "line 2: is no CSV: unexpected end of data"),
         (b"unit\nK\xe6lder\n", "line 2: the byte 0xE6 is not UTF-8 (in Excel, save as 'CSV UTF-8')"),
-        (b'[{"tenant": NaN}]', "item 1: the file is no JSON: JSON is malformed: invalid character (byte 12)"),
-        (b'{"tenant": "acme"}', "item 1: the file must be a list of objects"),
-        (b"[1, {}]", "item 1: must be an object"),
-        (b"[" * 100_000, "item 1: the file is nested too deeply"),
+        (b'[{"tenant": NaN}]', "the file: is no JSON: JSON is malformed: invalid character (byte 12)"),
+        (b'{"tenant": "acme"}', "the file: must be a list of objects"),
+        (b"[" * 100_000, "the file: is nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_registry_file_is_refused_with_its_reason(content: bytes, problem: str) -> None:
     assert problems_of(content) == [problem]
 
 
-def test_every_line_of_the_wrong_length_is_told() -> None:
-    assert len(problems_of(b"unit,medium\n1\n2,heat\n3\n")) == 2
+def test_every_line_of_the_wrong_length_says_so_beside_the_others() -> None:
+    found = read_records(b"unit,medium\n1\n2,heat\n1,2,3\n")
+    assert [record.wrong for record in found] == [
+        "has 1 cell where the header has 2 columns",
+        None,
+        "has 3 cells where the header has 2 columns",
+    ]
+    assert [str(record.header) for record in found] == ["line 1"] * 3
+
+
+def test_an_item_that_is_no_object_says_so_beside_the_others() -> None:
+    assert [record.wrong for record in read_records(b"[1, {}]")] == ["must be an object", None]

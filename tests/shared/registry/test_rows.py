@@ -1,13 +1,15 @@
 """One record becomes a row, or everything that is wrong with it."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from shared.models import Medium, UnitOfMeasure
-from shared.registry.rows import Row, read_row, read_rows
-from tests.shared.registry.files import record, records
+from shared.registry.records import read_records
+from shared.registry.rows import COLUMNS, Row, read_row, read_rows
+from tests.shared.registry.files import GOOD, record, records
 
 ID = UUID("7f6c0000-0000-4000-8000-000000000001")
 
@@ -143,12 +145,38 @@ def test_missing_and_unknown_columns_are_told_once() -> None:
     rows, problems = read_rows(records(*[{"medium": None, "instaled_at": "2024-01-01"}] * 3))
     assert rows == []
     first, second = (str(problem) for problem in problems)
-    assert first == "line 1: the column medium is missing"
+    assert first == "the file: the column medium is missing"
     assert second.startswith("line 2: the column 'instaled_at' is unknown; known are tenant, property")
 
 
+def test_columns_are_wrong_where_the_header_is() -> None:
+    content = "\n" + ";".join(column for column in COLUMNS if column != "unit") + ";level\n" + ";" * len(COLUMNS)
+    _, problems = read_rows(read_records(content.replace("\n;", "\nacme;").encode()))
+    first, second = (str(problem) for problem in problems if problem.column is None)
+    assert first == "line 2: the column unit is missing"
+    assert second.startswith("line 2: the column 'level' is unknown; known are ")
+
+
+def test_a_wrong_column_and_a_short_line_hide_no_wrong_cell() -> None:
+    header, cells = ";".join(GOOD), ";".join(str(cell) for cell in GOOD.values())
+    content = f"{header};level\n{cells}\n{cells.replace('heat', 'steam')};2\n{cells};2\n"
+    rows, problems = read_rows(read_records(content.encode()))
+    assert rows == []
+    columns, short, cell = (str(problem) for problem in problems)
+    assert columns.startswith("line 1: the column 'level' is unknown; ")
+    assert short == "line 2: has 8 cells where the header has 9 columns"
+    assert cell.startswith("line 3: medium: 'steam': is unknown; ")
+
+
+def test_an_item_that_is_no_object_hides_no_problem_of_another() -> None:
+    _, problems = read_rows(read_records(json.dumps([1, GOOD | {"medium": "steam"}]).encode()))
+    first, second = (str(problem) for problem in problems)
+    assert first == "item 1: must be an object"
+    assert second.startswith("item 2: medium: 'steam': is unknown; ")
+
+
 def test_a_file_without_installations_is_refused() -> None:
-    assert [str(problem) for problem in read_rows([])[1]] == ["line 1: there are no installations in it"]
+    assert [str(problem) for problem in read_rows([])[1]] == ["the file: holds no installations"]
 
 
 def test_good_rows_are_returned_beside_the_problems_of_the_others() -> None:
