@@ -47,5 +47,5 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, a person reads it, and a traceback tells them nothing
         if os.environ.get("MBUS_LOG_LEVEL", "").upper() == "DEBUG":
             traceback.print_exc()
-        print(f"mbus: {one_line(error)}", file=sys.stderr)
+        print(f"mbus: {one_line(error)}{stack_commands.advice(error)}", file=sys.stderr)
         sys.exit(1)

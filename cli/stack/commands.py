@@ -49,11 +49,17 @@ def down(
 
 
 def status() -> None:
-    """Say what runs, since when and where, what waits in the queues, and how much is stored."""
+    """Say what runs, since when and where, what waits in the queues, and how much is stored.
+
+    Exit code 1 when something that should run does not, or is not ready.
+    """
     found = look(Checkout.here())
     if found is None:
         raise StackError("there is no stack yet: `make up` starts one")
     _print_status(found)
+    if not found.is_well:
+        print("\nNot all is well. `make up` starts what does not run.")
+        raise typer.Exit(1)
 
 
 def logs(
@@ -86,9 +92,11 @@ def _print_status(found: Status) -> None:
         programs.add_row(line.name, line.how, line.since, line.port)
     console.print(programs)
     numbers = Table("waiting in", "messages", "stored", "rows", box=None)
-    for row in range(max(len(found.queues), len(found.stored))):
+    for row in range(max(len(found.queues.rows), len(found.stored.rows))):
         cells = [
-            pair for pairs in (found.queues, found.stored) for pair in (pairs[row] if row < len(pairs) else ("", ""))
+            pair
+            for pairs in (found.queues.rows, found.stored.rows)
+            for pair in (pairs[row] if row < len(pairs) else ("", ""))
         ]
         numbers.add_row(*cells)
     console.print(numbers)

@@ -39,13 +39,7 @@ class LocalStack:
 
     def all_run(self) -> bool:
         """Whether every program that should run does."""
-        return all(self.state.is_alive(name) for name in (*self._embedded, *SERVICES))
-
-    @property
-    def _embedded(self) -> list[str]:
-        """The programs that are servers of the checkout's own."""
-        broker = [] if self.servers.broker_url else ["epmd", "rabbitmq"]
-        return broker + ([] if self.servers.database_url else ["postgres"])
+        return all(self.state.is_alive(name) for name in (*self.servers.embedded, *SERVICES))
 
     def ensure(self) -> dict[str, str]:
         """Start what does not run, and return the stack's variables."""
@@ -68,7 +62,7 @@ class LocalStack:
         """Start the embedded servers, and return the variables that name them or yours."""
         database_url, broker_url = self.servers.database_url, self.servers.broker_url
         management_url = self.servers.management_url
-        if not all(self.state.is_alive(name) for name in self._embedded):
+        if not all(self.state.is_alive(name) for name in self.servers.embedded):
             self._check_room()
         waits: list[Callable[[], None]] = []
         more: dict[str, str] = {}

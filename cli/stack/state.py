@@ -24,6 +24,14 @@ class Servers:
     broker_url: str | None = None
     management_url: str | None = None
 
+    @property
+    def embedded(self) -> list[str]:
+        """The programs that are servers of the checkout's own."""
+        if self.mode == "docker":
+            return []
+        broker = [] if self.broker_url else ["epmd", "rabbitmq"]
+        return broker + ([] if self.database_url else ["postgres"])
+
     @override
     def __str__(self) -> str:
         if self.mode == "docker":

@@ -13,10 +13,12 @@ from sqlalchemy import text
 from cli.errors import one_line
 from cli.stack import compose
 from cli.stack.checkout import Checkout
+from cli.stack.compose_answers import Container
+from cli.stack.containers import CONTAINERS
 from cli.stack.env_file import read_env_file
 from cli.stack.programs import ENDINGS
 from cli.stack.services import SERVICES, is_ready
-from cli.stack.state import State, load_state
+from cli.stack.state import Servers, State, load_state
 from shared import topology
 from shared.database import open_engine
 
@@ -27,31 +29,45 @@ STORED = {
     "quarantined readings": "SELECT count(*) FROM quarantined_reading WHERE replayed_at IS NULL",
     "meter installations": "SELECT count(*) FROM meter_installation WHERE deleted_at IS NULL",
     "of these stale": "SELECT count(*) FROM installation_status WHERE state = 'stale'",
-    "alerts": "SELECT count(*) FROM alert",
+    "open alerts": "SELECT count(*) FROM alert WHERE closed_at IS NULL",
 }
 
 
 @dataclass(frozen=True)
 class Line:
-    """A program: what it is called, how it is, for how long, and its port."""
+    """A program: what it is called, how it is, whether it is as it should be, for how long, and its port."""
 
     name: str
     how: str
+    is_well: bool
     since: str = ""
     port: str = ""
 
 
 @dataclass(frozen=True)
-class Status:
-    """`queues` and `stored` are pairs of a name and a number, or of a server's name and why it does not tell.
+class Numbers:
+    """Pairs of a name and a number; or, not `known`, of a server's name and why it does not tell."""
 
-    Where no program runs, all of the three are empty.
+    rows: list[tuple[str, str]]
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Status:
+    """What should run and how it does, what waits in the queues, and what lies in the database.
+
+    Of a stack that was stopped nothing should run, and all of the three are empty.
     """
 
     servers: str
     programs: list[Line]
-    queues: list[tuple[str, str]]
-    stored: list[tuple[str, str]]
+    queues: Numbers
+    stored: Numbers
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all that should run does, and is ready."""
+        return all(line.is_well for line in self.programs) and self.queues.known and self.stored.known
 
 
 def look(checkout: Checkout) -> Status | None:
@@ -60,29 +76,44 @@ def look(checkout: Checkout) -> Status | None:
     variables = read_env_file(checkout.env_file)
     if state.servers is None:
         return None
-    programs = list(_programs(state))
+    programs = list(_programs(state, state.servers)) if state.processes else []
     if state.servers.mode == "docker":
-        programs += [Line(it.service, it.complaint or it.state) for it in compose.status(checkout.root)]
-    queues, stored = asyncio.run(_numbers(variables)) if programs and variables else ([], [])
+        programs += [_container(it) for it in compose.status(checkout.root)]
+    queues, stored = asyncio.run(_numbers(variables)) if programs and variables else (Numbers([]), Numbers([]))
     return Status(str(state.servers), programs, queues, stored)
 
 
-def _programs(state: State) -> Iterable[Line]:
+def is_down(checkout: Checkout) -> bool:
+    """Whether the checkout has a stack that was stopped, or of which nothing is left; Docker is not asked."""
+    state = load_state(checkout)
+    if state.servers is None:
+        return False
+    return not (state.processes if state.servers.mode == "docker" else state.alive)
+
+
+def _programs(state: State, servers: Servers) -> Iterable[Line]:
+    """Those that should run, the servers first; one that never came up is stopped too."""
+    here = [*servers.embedded, *(SERVICES if servers.mode == "local" else ()), "simulator"]
     for name in reversed(ENDINGS):
-        if name in state.processes:
-            started_at = state.processes[name].started_at
-            how = "stopped" if started_at is None else _how(name, state.ports)
-            since = "" if started_at is None else str(timedelta(seconds=round(time.time() - started_at)))
-            yield Line(name, how, since, str(state.ports.get(name, "")))
+        if name in here:
+            process = state.processes.get(name)
+            started_at = None if process is None else process.started_at
+            port = state.ports.get(name, "")
+            if started_at is None:
+                yield Line(name, "stopped", False, "", str(port))
+            else:
+                is_well = name not in SERVICES or is_ready(state.ports[name])
+                how = "runs, is not ready" if not is_well else "ready" if name in SERVICES else "runs"
+                yield Line(name, how, is_well, str(timedelta(seconds=round(time.time() - started_at))), str(port))
 
 
-def _how(name: str, ports: dict[str, int]) -> str:
-    if name not in SERVICES:
-        return "runs"
-    return "ready" if is_ready(ports[name]) else "runs, is not ready"
+def _container(it: Container) -> Line:
+    # What prepares the servers has ended when all is well.
+    is_well = it.complaint is None and (it.state == "running" or it.service not in CONTAINERS)
+    return Line(it.service, it.complaint or it.state, is_well)
 
 
-async def _numbers(variables: dict[str, str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+async def _numbers(variables: dict[str, str]) -> tuple[Numbers, Numbers]:
     """How much waits in the queues and lies in the database."""
     queues, stored = await asyncio.gather(
         _or_why(_depths(variables["MBUS_BROKER_URL"]), "RabbitMQ"),
@@ -103,9 +134,9 @@ async def _counts(database_url: str) -> list[tuple[str, str]]:
         return [(name, f"{await connection.scalar(text(count)):,}") for name, count in STORED.items()]
 
 
-async def _or_why(numbers: Coroutine[Any, Any, list[tuple[str, str]]], server: str) -> list[tuple[str, str]]:
+async def _or_why(numbers: Coroutine[Any, Any, list[tuple[str, str]]], server: str) -> Numbers:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await numbers
+            return Numbers(await numbers)
     except Exception as error:  # noqa: BLE001 - a server that is away is part of the picture
-        return [(server, one_line(error))]
+        return Numbers([(server, one_line(error))], known=False)

@@ -14,12 +14,16 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.stack.accounts import private_folder
 from cli.stack.errors import StackError
+from cli.stack.ports import is_free
 from cli.stack.postgres import EmbeddedPostgres
-from cli.stack.processes import BackgroundProcess
+from cli.stack.processes import BackgroundProcess, start, wait_for_end
 from cli.stack.rabbitmq import find_server
+from cli.stack.strays import MARK, end_strays
 from shared.broker_admin import BrokerAdmin
 from shared.database import open_engine
 from tests.support.embedded import broker_in, database_in, server_folder
+
+needs_rabbit = pytest.mark.skipif(find_server() is None, reason="RabbitMQ is not installed on this machine")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,12 @@ def family(*processes: BackgroundProcess) -> list[psutil.Process]:
 
 def left_of(members: list[psutil.Process]) -> list[psutil.Process]:
     """Those who still run, after a moment."""
-    return psutil.wait_procs(members, timeout=10)[1]
+    return wait_for_end(members, timeout_s=10)
+
+
+def begin_marked(data: Path, *, log: Path) -> BackgroundProcess:
+    """A program of the stack with this data."""
+    return start(["sleep", "600"], log=log, env={**os.environ, MARK: str(data)}, folder=log.parent)
 
 
 @contextmanager
@@ -86,6 +95,19 @@ def test_a_postgres_that_was_lost_sight_of_is_stopped_before_another_one_starts(
         assert not lost.is_alive
 
 
+def test_what_is_left_of_a_stack_is_ended_and_what_is_noted_is_not(folder: Path, tmp_path: Path) -> None:
+    server, noted = database_in(folder), begin_marked(folder, log=tmp_path / "log")
+    told: list[str] = []
+    with running(server) as lost:
+        assert end_strays(folder, noted=[noted], tell=told.append)
+        assert not lost.is_alive
+        assert is_free(server.port)
+    assert told == ["stopping what was left of an earlier stack: postgres"]
+    assert noted.is_alive
+    assert not end_strays(folder, noted=[noted], tell=told.append)
+    noted.stop(patience_s=10)
+
+
 def test_a_pid_file_that_names_another_program_now_does_not_keep_a_postgres_from_starting(folder: Path) -> None:
     server = database_in(folder)
     with running(server) as process:
@@ -114,7 +136,7 @@ def test_data_of_another_postgres_is_refused_and_left_alone(tmp_path: Path) -> N
     assert (data / "PG_VERSION").read_text() == "9\n"
 
 
-@pytest.mark.skipif(find_server() is None, reason="RabbitMQ is not installed on this machine")
+@needs_rabbit
 async def test_a_rabbit_comes_up_and_goes_with_its_epmd(folder: Path) -> None:
     server = broker_in(folder)
     epmd = server.start_epmd()
@@ -128,7 +150,23 @@ async def test_a_rabbit_comes_up_and_goes_with_its_epmd(folder: Path) -> None:
         async with BrokerAdmin(server.management_url, vhost="/") as admin:
             assert await admin.has_vhost()
         assert not any(server.password in " ".join(member.cmdline()) for member in members)
+        assert "\x1b" not in server.log.read_text()
     finally:
         ended_by_themselves = server.stop(process), server.stop(epmd)
     assert ended_by_themselves == (True, True)
     assert left_of(members) == []
+
+
+@needs_rabbit
+def test_a_rabbit_whose_process_was_killed_leaves_its_ports_to_the_next(folder: Path) -> None:
+    server = broker_in(folder)
+    epmd = server.start_epmd()
+    try:
+        process = server.start()
+        server.wait(process)
+        members = family(process)
+        members[0].kill()
+        assert left_of(members) == []
+        assert all(map(is_free, (server.port, server.management_port, server.distribution_port)))
+    finally:
+        server.stop(epmd)

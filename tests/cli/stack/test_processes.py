@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from cli.stack.errors import StackError
-from cli.stack.processes import BackgroundProcess, last_complaint, start, wait_until
+from cli.stack.processes import BackgroundProcess, last_complaint, start, wait_for_end, wait_until
 
 WAIT = "import time; time.sleep(600)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); " + WAIT
@@ -64,7 +64,7 @@ def test_a_process_that_is_deaf_to_the_request_is_killed_with_its_children(tmp_p
     (child,) = psutil.Process(process.pid).children()
     assert not process.stop(patience_s=0.5)
     assert not process.is_alive
-    assert not child.is_running()
+    assert wait_for_end([child], timeout_s=0) == []
 
 
 def test_the_end_of_a_process_that_was_waited_for_is_told_with_its_last_complaint(tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ class Stack:
     async def remove(self) -> None:
         await asyncio.to_thread(remove_stack, self.checkout, tell=self.told.append)
 
+    def forget(self, name: str) -> None:
+        state = load_state(self.checkout)
+        del state.processes[name]
+        state.save()
+
     def pids(self) -> dict[str, int]:
         state = load_state(self.checkout)
         return {name: state.processes[name].pid for name in state.alive}
@@ -100,16 +105,25 @@ async def test_the_life_of_a_stack(stack: Stack, database: Database) -> None:
     query = psutil.Process(pids["query"])
     query.kill()
     query.wait()
+    broken = await asyncio.to_thread(look, stack.checkout)
+    assert broken is not None
+    assert not broken.is_well
+    assert [line.name for line in broken.programs if line.how == "stopped"] == ["query"]
+    stack.forget("ingest")
     mended = await stack.up()
     assert mended.changed
-    assert {name for name, pid in stack.pids().items() if pid != pids[name]} == {"query"}
+    # Before its port was asked for, which must be this one.
+    assert stack.told[0] == "stopping what was left of an earlier stack: python"
+    assert {name for name, pid in stack.pids().items() if pid != pids[name]} == {"query", "ingest"}
+    assert mended.variables["MBUS_INGEST_URL"] == variables["MBUS_INGEST_URL"]
 
     status = await asyncio.to_thread(look, stack.checkout)
     assert status is not None
     assert {line.name: line.how for line in status.programs} == dict.fromkeys(PROGRAMS - {"simulator"}, "ready") | {
         "simulator": "runs"
     }
-    assert {name for name, _ in status.queues} == {"ingest.readings", "alerts.readings-stored", "dead-letters"}
+    assert {name for name, _ in status.queues.rows} == {"ingest.readings", "alerts.readings-stored", "dead-letters"}
+    assert status.is_well
 
     await stack.down()
     assert stack.pids() == {}
