@@ -20,6 +20,9 @@ HEALTHY_TIMEOUT_S = 240
 LOGS_TIMEOUT_S = 60
 DOWN_TIMEOUT_S = 300
 
+ERASE_LINE = "\x1b[2K"
+"""Compose begins each line of a log with it, also in a pipe and with `--ansi never`."""
+
 
 class ComposeError(StackError):
     """The containers did not come up or did not go down."""
@@ -105,7 +108,15 @@ def status(folder: Path) -> list[Container]:
 def logs(folder: Path, services: Sequence[str] = (), *, lines: int = 100, follow: bool = False) -> None:
     """Print the last `lines` of each service's log on this terminal; with `follow`, until it is interrupted."""
     options = ["--tail", str(lines), *(["--follow"] if follow else [])]
-    _compose(folder, ["logs", *options, *services], timeout_s=None, output=None)
+    if sys.stdout.isatty():
+        _compose(folder, ["logs", *options, *services], timeout_s=None, output=None)
+        return
+    command = [_client(), "compose", "--project-name", project_name(folder), "logs", "--no-color", *options, *services]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, errors="replace", cwd="/", env=_environment()
+    ) as compose:
+        for line in compose.stdout or ():
+            print(line.replace(ERASE_LINE, ""), end="", flush=True)
 
 
 def _take_down(folder: Path, options: Sequence[str], *, log: Path) -> None:
@@ -146,7 +157,7 @@ def _compose(folder: Path, arguments: Sequence[str], *, timeout_s: float | None,
     By its name alone the project is found by its labels, also when its files have changed or are gone. `/` as the
     working folder keeps compose from taking a file that lies around.
     """
-    plain = [] if output is None and sys.stdout.isatty() else ["--ansi", "never"]
+    plain = [] if output is None else ["--ansi", "never"]
     try:
         return subprocess.run(
             [_client(), "compose", "--project-name", project_name(folder), *plain, *arguments],

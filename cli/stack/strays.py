@@ -24,8 +24,11 @@ def end_strays(data: Path, *, noted: Iterable[BackgroundProcess], tell: Callable
     strays = list(_strays(data, noted))
     if not strays:
         return False
-    tell(f"stopping what was left of an earlier stack: {', '.join(sorted({name for _, name in strays}))}")
-    for process, name in strays:
+    pids = {process.pid for process, _ in strays}
+    # The others are their children, and RabbitMQ loses its head when one of its own goes before it.
+    firsts = [(process, name) for process, name in strays if _parent(process) not in pids]
+    tell(f"stopping what was left of an earlier stack: {', '.join(sorted({name for _, name in firsts}))}")
+    for process, name in firsts:
         # PostgreSQL would wait for its clients after the usual signal.
         with suppress(psutil.NoSuchProcess):
             process.send_signal(SIGINT if name == "postgres" else SIGTERM)
@@ -44,6 +47,13 @@ def _strays(data: Path, noted: Iterable[BackgroundProcess]) -> Iterator[tuple[ps
                 yield process, name
         except psutil.Error:
             continue  # ended meanwhile, or somebody else's
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _is_server_of(data: Path, name: str, process: psutil.Process) -> bool:
