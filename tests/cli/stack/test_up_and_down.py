@@ -87,7 +87,8 @@ async def test_the_life_of_a_stack(stack: Stack, database: Database) -> None:
     outcome = await stack.up()
     assert outcome.changed
     assert outcome.arrivals.readings > 0
-    assert outcome.arrivals.never_seen == ("99000001",)
+    # The first readings end the wait: others may not have been heard yet, this one never is.
+    assert "99000001" in outcome.arrivals.never_seen
     pids = stack.pids()
     assert pids.keys() == PROGRAMS
     variables = read_env_file(stack.checkout.env_file)
