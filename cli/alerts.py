@@ -10,6 +10,7 @@ import typer
 from cli.options import duration
 from cli.settings import BrokerSettings
 from shared import topology
+from shared.counted import counted
 from shared.messages.alert_events import AlertEvent, decode
 from shared.settings import load
 
@@ -60,7 +61,7 @@ async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float
                         return
         except TimeoutError:
             if not as_json:
-                print(f"{seen} event{'' if seen == 1 else 's'} in {patience_s:g} s.")
+                print(f"{counted(seen, 'event')} in {patience_s:g} s.")
 
 
 def _line(event: AlertEvent) -> str:

@@ -12,6 +12,7 @@ from cli.options import read_bytes
 from cli.publisher import GatewayPublisher
 from cli.settings import BrokerSettings
 from shared import topology
+from shared.counted import counted
 from shared.messages.gateway import MAX_MESSAGE_BYTES
 from shared.registry import cells
 from shared.settings import load
@@ -37,8 +38,7 @@ def publish_command(
         message = _parse(body, file)
         claimed = message.get("gateway_id") if isinstance(message, dict) else None
         gateway_id = gateway or (claimed if isinstance(claimed, str) else None)
-        count = count_readings(message)
-        content = f"{count} reading{'' if count == 1 else 's'}"
+        content = counted(count_readings(message), "reading")
     if gateway_id is None:
         raise CommandError("the message names no gateway_id; say which gateway with --gateway")
     try:
