@@ -1,6 +1,7 @@
 """Real servers for every test: one PostgreSQL and one RabbitMQ a session, a database a test, a vhost a session."""
 
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import aio_pika
@@ -18,6 +19,12 @@ from tests.support.servers import Servers, ServersError, running_servers
 from tests.support.vhosts import Vhost
 
 USED = pytest.StashKey[Servers]()
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: a shell starts what is to run in the background deaf to it, and what a test starts would be too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
