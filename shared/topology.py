@@ -7,6 +7,7 @@ does not matter which of them comes first.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from aio_pika import ExchangeType
@@ -26,14 +27,34 @@ ALERTS_READINGS_STORED = "alerts.readings-stored"
 GATEWAY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a gateway's id may be, whole: it is a part of routing keys, and of regular expressions over them."""
 
+
+class GatewayFormat(StrEnum):
+    """What a gateway's message holds; the last part of its routing key says which."""
+
+    READINGS = "readings"
+    """Readings as docs/gateway-protocol.md describes them."""
+    WMBUS = "wmbus"
+    """Telegrams as wmbusmeters writes them (docs/wmbusmeters.md)."""
+
+
 DELIVERY_LIMIT = 1_000_000
 """Before RabbitMQ 4.3 every return counts, also that of a worker that dies with good messages in hand; a low limit
 would throw those away. Poison is recognised by ingest itself."""
 
 
+def gateway_key(gateway_id: str, content: GatewayFormat) -> str:
+    """The routing key under which a gateway publishes messages of a format to `gateways`."""
+    return f"gateways.{gateway_id}.{content}"
+
+
 def gateway_readings_key(gateway_id: str) -> str:
     """The routing key under which a gateway publishes its readings to `gateways`."""
-    return f"gateways.{gateway_id}.readings"
+    return gateway_key(gateway_id, GatewayFormat.READINGS)
+
+
+def gateway_wmbus_key(gateway_id: str) -> str:
+    """The routing key under which a gateway publishes telegrams of wmbusmeters to `gateways`."""
+    return gateway_key(gateway_id, GatewayFormat.WMBUS)
 
 
 def readings_stored_key(tenant_id: object) -> str:
@@ -83,7 +104,7 @@ EXCHANGES: dict[str, ExchangeType] = {
 }
 
 DEAD_LETTERS_QUEUE = Queue(DEAD_LETTERS, (Binding(DEAD_LETTERS, ""),), dead_letters=False)
-INGEST_QUEUE = Queue(INGEST_READINGS, (Binding(GATEWAYS, "gateways.*.readings"),))
+INGEST_QUEUE = Queue(INGEST_READINGS, tuple(Binding(GATEWAYS, gateway_key("*", content)) for content in GatewayFormat))
 ALERTS_QUEUE = Queue(ALERTS_READINGS_STORED, (Binding(EVENTS, "readings.stored.*"),))
 
 QUEUES = (DEAD_LETTERS_QUEUE, INGEST_QUEUE, ALERTS_QUEUE)

@@ -14,7 +14,7 @@ from shared.database_errors import log_refusal
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 
-ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.readings")
+ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
 
 SUSPICIOUS_DELIVERIES = 3
 """A message that came back this often may be what took its worker down: it is written alone."""
@@ -47,7 +47,8 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
         if sender is None:
             return DeadLetter("the routing key names no gateway")
         accepted_at = _accepted_at(message) if trust_stamps else None
-        delivery = _delivery(message, sender[1], accepted_at=accepted_at, now=clock())
+        content = topology.GatewayFormat(sender[2])
+        delivery = _delivery(message, sender[1], content, accepted_at=accepted_at, now=clock())
         try:
             return await commits.submit(delivery, alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
@@ -56,10 +57,16 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
 
 
 def _delivery(
-    message: RabbitMessage, gateway_id: str, *, accepted_at: datetime | None, now: datetime
+    message: RabbitMessage,
+    gateway_id: str,
+    content: topology.GatewayFormat,
+    *,
+    accepted_at: datetime | None,
+    now: datetime,
 ) -> GatewayDelivery:
     return GatewayDelivery(
         gateway_id=gateway_id,
+        format=content,
         body=message.body,
         # A stamp from the future would win over every later correction.
         received_at=min(accepted_at or now, now),
