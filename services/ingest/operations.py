@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest.merge import Merged, merge, plan_rounds
 from services.ingest.payload import NotAMessageError, Payload, parse
@@ -12,6 +12,10 @@ from services.ingest.quarantine import keep
 from services.ingest.queries import find_registry
 from services.ingest.reasons import Refused
 from services.ingest.verdicts import Accepted, Registry, judge, refuse_contradictions
+from services.ingest.wmbus import telegrams
+from services.ingest.wmbus.queries import find_meters
+from services.ingest.wmbus.readings import Meters, to_readings
+from services.ingest.wmbus.telegrams import SentTelegrams
 from shared.clock import Clock
 from shared.topology import GatewayFormat
 
@@ -54,16 +58,23 @@ class StoredBatch:
 
 async def store(engine: AsyncEngine, deliveries: Sequence[GatewayDelivery], clock: Clock) -> StoredBatch:
     """Judge and store every reading in `deliveries`. All or nothing, and safe to repeat."""
-    payloads, dead_letters = _parse(deliveries)
-    if not payloads:
+    messages, dead_letters = _parse(deliveries)
+    if not messages:
         return StoredBatch(dead_letters, [], Merged(0, 0), 0)
     now = clock()
     async with engine.begin() as connection:
         registry = await find_registry(
             connection,
-            {delivery.gateway_id for delivery, _ in payloads},
-            (reading for _, payload in payloads for reading in payload.readings if not isinstance(reading, Refused)),
+            {delivery.gateway_id for delivery, _ in messages},
+            (
+                reading
+                for _, message in messages
+                if isinstance(message, Payload)
+                for reading in message.readings
+                if not isinstance(reading, Refused)
+            ),
         )
+        payloads, registry = await _resolve_telegrams(connection, messages, registry)
         accepted, refused = _judge(payloads, registry, now)
         merged = await merge(connection, plan_rounds(accepted)) if accepted else Merged(0, 0)
         await keep(connection, refused, now)
@@ -72,18 +83,35 @@ async def store(engine: AsyncEngine, deliveries: Sequence[GatewayDelivery], cloc
 
 def _parse(
     deliveries: Sequence[GatewayDelivery],
-) -> tuple[list[tuple[GatewayDelivery, Payload]], dict[int, DeadLetter]]:
-    payloads: list[tuple[GatewayDelivery, Payload]] = []
+) -> tuple[list[tuple[GatewayDelivery, Payload | SentTelegrams]], dict[int, DeadLetter]]:
+    messages: list[tuple[GatewayDelivery, Payload | SentTelegrams]] = []
     dead_letters: dict[int, DeadLetter] = {}
     for number, delivery in enumerate(deliveries):
-        if delivery.format is GatewayFormat.WMBUS:
-            dead_letters[number] = DeadLetter("telegrams of wmbusmeters are not read yet")
-            continue
         try:
-            payloads.append((delivery, parse(delivery.body)))
+            if delivery.format is GatewayFormat.WMBUS:
+                messages.append((delivery, telegrams.parse(delivery.body)))
+            else:
+                messages.append((delivery, parse(delivery.body)))
         except NotAMessageError as error:
             dead_letters[number] = DeadLetter(str(error))
-    return payloads, dead_letters
+    return messages, dead_letters
+
+
+async def _resolve_telegrams(
+    connection: AsyncConnection, messages: Sequence[tuple[GatewayDelivery, Payload | SentTelegrams]], registry: Registry
+) -> tuple[list[tuple[GatewayDelivery, Payload]], Registry]:
+    """Make readings of the telegrams, and add their installations to the registry."""
+    sent = [message for _, message in messages if isinstance(message, SentTelegrams)]
+    meters = Meters({}, {})
+    if sent:
+        meters, registry = await find_meters(connection, registry, sent)
+    return [
+        (
+            delivery,
+            message if isinstance(message, Payload) else to_readings(message, delivery.gateway_id, registry, meters),
+        )
+        for delivery, message in messages
+    ], registry
 
 
 def _judge(

@@ -4,15 +4,13 @@ Good messages take the fast path: one strict decode. A message in which anything
 by reading, so that the good ones in it are saved and the others keep their original text.
 """
 
-import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
 
+from services.ingest.fields import TimeWithOffset, converts, fault_of_time, is_number, shown
 from services.ingest.json_text import JsonText, NotJsonError
 from services.ingest.reasons import Reason, Refused
 from shared.messages.gateway import MAX_MESSAGE_BYTES
@@ -28,7 +26,7 @@ class NotAMessageError(Exception):
 class SentReading(msgspec.Struct, frozen=True, gc=False):
     """A reading whose fields have the right types; whether they make sense is for the verdict."""
 
-    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    timestamp: TimeWithOffset
     value: float
     installation_id: UUID | None = None
     meter_installation_id: UUID | None = None
@@ -80,13 +78,13 @@ def _parse_slowly(body: bytes) -> Payload:
     readings = [read(element.value) for element in _elements(text)]
     claimed = text.value.get("gateway_id") if isinstance(text.value, dict) else None
     # What is no string is shown as one, which no gateway's id equals.
-    return Payload(readings, claimed if claimed is None or isinstance(claimed, str) else _shown(claimed), body)
+    return Payload(readings, claimed if claimed is None or isinstance(claimed, str) else shown(claimed), body)
 
 
 def _elements(text: JsonText) -> Sequence[JsonText]:
     """A message's readings: an object with `readings` is a batch, another object is one, a list is many."""
     if isinstance(text.value, list):
-        return _bounded(text)
+        return bounded(text)
     if not isinstance(text.value, dict):
         raise NotAMessageError("neither an object nor a list")
     if "readings" not in text.value:
@@ -94,10 +92,10 @@ def _elements(text: JsonText) -> Sequence[JsonText]:
     readings = text.member("readings")
     if not isinstance(readings.value, list):
         raise NotAMessageError("`readings` is no list")
-    return _bounded(readings)
+    return bounded(readings)
 
 
-def _bounded(text: JsonText) -> Sequence[JsonText]:
+def bounded(text: JsonText) -> Sequence[JsonText]:
     """The elements of a list of readings, unless there are more than there can be."""
     if isinstance(text.value, list) and len(text.value) > MAX_READINGS:
         raise NotAMessageError(f"{len(text.value)} readings, more than {MAX_READINGS}")
@@ -107,7 +105,7 @@ def _bounded(text: JsonText) -> Sequence[JsonText]:
 def read(value: object) -> SentReading | Refused:
     """One decoded JSON value as a reading, or the first thing that is wrong with it."""
     if not isinstance(value, dict):
-        return Refused(Reason.NOT_AN_OBJECT, f"a reading is an object, this is {_shown(value)}")
+        return Refused(Reason.NOT_AN_OBJECT, f"a reading is an object, this is {shown(value)}")
     fault = _fault(value)
     if fault is not None:
         return fault
@@ -119,63 +117,26 @@ def read(value: object) -> SentReading | Refused:
 
 def _fault(reading: dict[str, object]) -> Refused | None:
     """What is wrong with the types of a reading's fields, by name."""
-    return _fault_of_name(reading) or _fault_of_time(reading.get("timestamp")) or _fault_of_numbers(reading)
+    return _fault_of_name(reading) or fault_of_time(reading.get("timestamp")) or _fault_of_numbers(reading)
 
 
 def _fault_of_name(reading: dict[str, object]) -> Refused | None:
     for name in ("installation_id", "meter_installation_id"):
         written = reading.get(name)
-        if written is not None and not _converts(written, UUID):
-            return Refused(Reason.INVALID_INSTALLATION_ID, f"{name} is no UUID: {_shown(written)}")
+        if written is not None and not converts(written, UUID):
+            return Refused(Reason.INVALID_INSTALLATION_ID, f"{name} is no UUID: {shown(written)}")
     serial = reading.get("meter_serial")
     if serial is not None and not isinstance(serial, str):
-        return Refused(Reason.INVALID_METER_SERIAL, f"meter_serial is no string: {_shown(serial)}")
-    return None
-
-
-def _fault_of_time(time: object) -> Refused | None:
-    if not isinstance(time, str) or not _converts(time, datetime):
-        return Refused(Reason.INVALID_TIMESTAMP, f"timestamp is no ISO 8601 time: {_shown(time)}")
-    if not _converts(time, Annotated[datetime, msgspec.Meta(tz=True)]):
-        return Refused(Reason.NAIVE_TIMESTAMP, f"timestamp has no offset from UTC: {_shown(time)}")
+        return Refused(Reason.INVALID_METER_SERIAL, f"meter_serial is no string: {shown(serial)}")
     return None
 
 
 def _fault_of_numbers(reading: dict[str, object]) -> Refused | None:
     value = reading.get("value")
-    if not _is_number(value):
-        return Refused(Reason.INVALID_VALUE, f"value is no finite number: {_shown(value)}")
+    if not is_number(value):
+        return Refused(Reason.INVALID_VALUE, f"value is no finite number: {shown(value)}")
     for name, reason in (("rssi_dbm", Reason.INVALID_RSSI), ("battery_level_pct", Reason.INVALID_BATTERY_LEVEL)):
         written = reading.get(name)
-        if written is not None and not _is_number(written):
-            return Refused(reason, f"{name} is no finite number: {_shown(written)}")
+        if written is not None and not is_number(written):
+            return Refused(reason, f"{name} is no finite number: {shown(written)}")
     return None
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= MAX_FLOAT
-
-
-MAX_FLOAT = 1.7976931348623157e308
-"""The largest finite double; NaN compares false with it, infinities and larger integers exceed it."""
-
-
-def _converts(value: object, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
-
-
-def _shown(value: object) -> str:
-    """The value as text that can be stored and printed: no control characters, not too long."""
-    if isinstance(value, str):
-        value = value[:MAX_SHOWN]  # before it is copied: it may be the whole message
-    shown = reprlib.repr(value) if isinstance(value, list | dict) else repr(value)
-    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
-
-
-MAX_SHOWN = 120

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     FOREIGN_INSTALLATION = "foreign_installation"
     INSTALLATION_DELETED = "installation_deleted"
     BEFORE_INSTALLATION = "before_installation"
+    NO_USABLE_VALUE = "no_usable_value"
     IN_THE_FUTURE = "in_the_future"
     CONTRADICTION = "contradiction"
 

@@ -65,10 +65,10 @@ def judge(
     """Decide on one reading that `gateway_id` sent, by its routing key."""
     tenant_id = registry.tenants_of_gateways.get(gateway_id)
     if tenant_id is None:
-        return Refused(Reason.UNKNOWN_GATEWAY, f"no gateway {gateway_id!r} is registered")
+        return unknown_gateway(gateway_id)
     for claim in (claimed_gateway, reading.gateway_id):
         if claim is not None and claim != gateway_id:
-            return Refused(Reason.GATEWAY_MISMATCH, f"sent by {gateway_id!r}, but claims to be from {claim[:100]!r}")
+            return gateway_mismatch(gateway_id, claim)
     found = _find(reading, tenant_id, registry)
     if isinstance(found, Refused):
         return found
@@ -104,6 +104,21 @@ def refuse_contradictions(verdicts: Iterable[Accepted | Refused]) -> Iterator[Ac
         yield verdict
 
 
+def unknown_gateway(gateway_id: str) -> Refused:
+    """Refuse what a gateway sent that nobody registered."""
+    return Refused(Reason.UNKNOWN_GATEWAY, f"no gateway {gateway_id!r} is registered")
+
+
+def gateway_mismatch(gateway_id: str, claim: str) -> Refused:
+    """Refuse what names another gateway than the one that sent it."""
+    return Refused(Reason.GATEWAY_MISMATCH, f"sent by {gateway_id!r}, but claims to be from {claim[:100]!r}")
+
+
+def unknown_meter(serial: str) -> Refused:
+    """Refuse what is from a meter that nobody registered."""
+    return Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {serial[:100]!r} is registered")
+
+
 def _find(reading: SentReading, tenant_id: UUID, registry: Registry) -> Installation | Refused:
     installation_id = reading.installation_id or reading.meter_installation_id
     if installation_id is not None:
@@ -119,11 +134,11 @@ def _find(reading: SentReading, tenant_id: UUID, registry: Registry) -> Installa
         return Refused(Reason.NO_INSTALLATION, "neither installation_id nor meter_serial is given")
     candidates = registry.by_serial.get((tenant_id, reading.meter_serial), ())
     if not candidates:
-        return Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {reading.meter_serial[:100]!r} is registered")
-    return _mounted_at(reading.timestamp, candidates)
+        return unknown_meter(reading.meter_serial)
+    return mounted_at(reading.timestamp, candidates)
 
 
-def _mounted_at(time: datetime, candidates: Sequence[Installation]) -> Installation:
+def mounted_at(time: datetime, candidates: Sequence[Installation]) -> Installation:
     """The installation that had the serial at `time`, else the one that has it now, else the last that had it."""
     newest_first = sorted(candidates, key=lambda installation: installation.installed_at, reverse=True)
     for installation in newest_first:

@@ -62,21 +62,46 @@ async def create_building(
 
 
 async def add_meter(
-    engine: AsyncEngine, building: Building, serial: str, *, installed_at: datetime = INSTALLED_AT
+    engine: AsyncEngine,
+    building: Building,
+    serial: str,
+    *,
+    installed_at: datetime = INSTALLED_AT,
+    medium: str = "heat",
+    unit_of_measure: str = "kWh",
+    value_field: str | None = None,
 ) -> UUID:
     """Mount one more meter in the building."""
     async with create_sessions(engine).begin() as session:
-        return await _add_meter(session, building, serial, installed_at)
+        return await _add_meter(
+            session,
+            building,
+            serial,
+            installed_at,
+            medium=medium,
+            unit_of_measure=unit_of_measure,
+            value_field=value_field,
+        )
 
 
-async def _add_meter(session: AsyncSession, building: Building, serial: str, installed_at: datetime) -> UUID:
+async def _add_meter(
+    session: AsyncSession,
+    building: Building,
+    serial: str,
+    installed_at: datetime,
+    *,
+    medium: str = "heat",
+    unit_of_measure: str = "kWh",
+    value_field: str | None = None,
+) -> UUID:
     installation = MeterInstallation(
         tenant_id=building.tenant_id,
         unit_id=building.unit_id,
         gateway_id=building.gateway_id,
         meter_serial=serial,
-        medium="heat",
-        unit_of_measure="kWh",
+        medium=medium,
+        unit_of_measure=unit_of_measure,
+        value_field=value_field,
         installed_at=installed_at,
     )
     session.add(installation)
