@@ -1,108 +1,122 @@
 """`mbus gateway`: the devices that may publish readings."""
 
 import asyncio
-import secrets
-from dataclasses import asdict, dataclass
-from typing import Annotated
-from urllib.parse import quote, urlsplit, urlunsplit
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from cli.errors import CommandError
-from cli.settings import BrokerAdminSettings, DatabaseSettings
-from shared import topology
-from shared.broker_accounts import put_gateway_account
-from shared.broker_admin import BrokerAdmin, vhost_of
-from shared.database import open_engine
-from shared.registry.operations import register_gateway
+from cli.gateway_access import GatewayAccess, GatewayAccounts, KnownGateway
+from cli.settings import GatewaySettings
+from shared.clock import utc_now
+from shared.counted import counted
 from shared.settings import load
 
-PASSWORD_BYTES = 24
-
-
-@dataclass(frozen=True)
-class GatewayAccess:
-    """What a gateway must be told to publish; the password is shown once and kept nowhere."""
-
-    gateway_id: str
-    username: str
-    password: str
-    exchange: str
-    routing_key: str
-    amqp_url: str
+GatewayId = Annotated[str, typer.Argument(metavar="GATEWAY_ID", help="1-64 letters, digits, `-` and `_`.")]
+OfTenant = Annotated[str | None, typer.Option("--tenant", metavar="SLUG", help="Only if it is this tenant's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    gateway = typer.Typer(help="The devices that may publish readings.", no_args_is_help=True)
-    # A group of its own even while it has one command.
-    gateway.callback()(_group)
+    gateway = typer.Typer(
+        help="The devices that may publish readings. Needs MBUS_DATABASE_URL, MBUS_BROKER_URL and"
+        " MBUS_BROKER_MANAGEMENT_URL; MBUS_MQTT_URL is where gateways find the broker over MQTT.",
+        no_args_is_help=True,
+    )
+    gateway.command("list")(list_command)
     gateway.command("add")(add_command)
+    gateway.command("rotate")(rotate_command)
+    gateway.command("disable")(disable_command)
     app.add_typer(gateway, name="gateway")
 
 
-def _group() -> None:
-    """The devices that may publish readings."""
-
-
 def add_command(
-    gateway_id: Annotated[str, typer.Argument(metavar="GATEWAY_ID", help="1-64 letters, digits, `-` and `_`.")],
+    gateway_id: GatewayId,
     tenant: Annotated[str, typer.Option(metavar="SLUG", help="The tenant whose meters it hears.")],
     name: Annotated[str | None, typer.Option(help="What people call it; else its id.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Register a gateway and make its account on the broker, and print the password, once.
 
-    The account may publish under the gateway's own routing key and nothing else. Needs MBUS_DATABASE_URL,
-    MBUS_BROKER_URL and MBUS_BROKER_MANAGEMENT_URL.
+    The account may publish under the gateway's own routing keys and nothing else. A gateway that was disabled is taken
+    into use again.
     """
-    database = load(DatabaseSettings).database_url.get_secret_value()
-    broker = load(BrokerAdminSettings)
-    access = asyncio.run(
-        add_gateway(
-            gateway_id,
-            tenant=tenant,
-            name=name,
-            database_url=database,
-            broker_url=broker.broker_url.get_secret_value(),
-            management_url=broker.broker_management_url.get_secret_value(),
-        )
-    )
+
+    async def run() -> GatewayAccess:
+        async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
+            return await accounts.add(gateway_id, tenant=tenant, name=name)
+
+    _print_access(asyncio.run(run()), as_json=as_json)
+
+
+def rotate_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJson = False) -> None:
+    """Give a gateway a new password, and print it, once; connections that are open with the old one are closed."""
+
+    async def run() -> GatewayAccess:
+        async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
+            return await accounts.rotate(gateway_id, tenant=tenant)
+
+    _print_access(asyncio.run(run()), as_json=as_json)
+
+
+def disable_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJson = False) -> None:
+    """Take a gateway out of use: its account on the broker is deleted, and its connections end.
+
+    What the broker has accepted from it by then is stored like any other message. `mbus gateway add` takes it into use
+    again.
+    """
+
+    async def run() -> bool:
+        async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
+            return await accounts.disable(gateway_id, tenant=tenant, clock=utc_now) is None
+
+    changed = asyncio.run(run())
     if as_json:
-        print(msgspec.json.encode(asdict(access)).decode())
+        _print_json({"gateway_id": gateway_id, "changed": changed})
+    else:
+        print(f"{gateway_id} is disabled." if changed else f"{gateway_id} was disabled already.")
+
+
+def list_command(
+    tenant: Annotated[str | None, typer.Option(metavar="SLUG", help="Only this tenant's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """List the gateways: whose they are, whether they have an account on the broker, and whether they are connected."""
+
+    async def run() -> list[KnownGateway]:
+        async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
+            return await accounts.known(tenant=tenant)
+
+    gateways = asyncio.run(run())
+    if as_json:
+        for it in gateways:
+            _print_json(asdict(it))
         return
-    for what, value in asdict(access).items():
-        print(f"{what:<12} {value}")
+    table = Table("gateway", "tenant", "name", "state", "connected", "meters", box=None)
+    for it in gateways:
+        since = f" since {it.disabled_at:%Y-%m-%d %H:%M}Z" if it.disabled_at else ""
+        table.add_row(
+            it.gateway_id, it.tenant, it.name, it.state + since, "yes" if it.connections else "no", f"{it.meters:,}"
+        )
+    if gateways:
+        Console(markup=False, emoji=False).print(table)
+    print(f"{counted(len(gateways), 'gateway')}.")
+
+
+def _print_access(access: GatewayAccess, *, as_json: bool) -> None:
+    told = asdict(access)
+    if as_json:
+        _print_json(told)
+        return
+    for what, value in told.items():
+        if value is not None:
+            print(f"{what:<18} {value}")
     print("The password is not shown again.")
 
 
-async def add_gateway(
-    gateway_id: str, *, tenant: str, name: str | None, database_url: str, broker_url: str, management_url: str
-) -> GatewayAccess:
-    """Register a gateway of `tenant` (its slug) and make its account; `CommandError` when it has one already."""
-    async with (
-        open_engine(database_url, application_name="mbus-cli") as engine,
-        BrokerAdmin(management_url, vhost=vhost_of(broker_url)) as admin,
-    ):
-        # First the registry: it knows which ids can be an account's name.
-        await register_gateway(engine, gateway_id, tenant=tenant, name=name)
-        if await admin.has_account(gateway_id):
-            raise CommandError(f"{gateway_id} has an account on the broker already; its password stays as it is")
-        password = secrets.token_urlsafe(PASSWORD_BYTES)
-        await put_gateway_account(admin, gateway_id, password)
-    return GatewayAccess(
-        gateway_id=gateway_id,
-        username=gateway_id,
-        password=password,
-        exchange=topology.GATEWAYS,
-        routing_key=topology.gateway_readings_key(gateway_id),
-        amqp_url=_login_url(broker_url, gateway_id, password),
-    )
-
-
-def _login_url(broker_url: str, name: str, password: str) -> str:
-    """The broker's URL with another login."""
-    parts = urlsplit(broker_url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(name, safe='')}:{quote(password, safe='')}@{host}"))
+def _print_json(content: dict[str, Any]) -> None:
+    print(msgspec.json.encode(content).decode())

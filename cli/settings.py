@@ -2,7 +2,7 @@
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.settings import BrokerUrl, DatabaseUrl, HttpUrl
+from shared.settings import BrokerUrl, DatabaseUrl, HttpUrl, MqttUrl
 
 
 class CommandSettings(BaseSettings):
@@ -29,6 +29,12 @@ class BrokerAdminSettings(BrokerSettings):
     """The broker, as its administrator."""
 
     broker_management_url: HttpUrl
+
+
+class GatewaySettings(DatabaseSettings, BrokerAdminSettings):
+    """Registry and broker as their administrator, and where gateways find the broker over MQTT, if they do."""
+
+    mqtt_url: MqttUrl | None = None
 
 
 class MigrateSettings(DatabaseSettings):

@@ -119,9 +119,31 @@ class BrokerAdmin:
         """Whether the broker has an account of this name, of any kind."""
         return await self._get(f"users/{_part(name)}") is not None
 
-    async def delete_account(self, name: str) -> None:
-        """Delete an account; its connections end."""
-        await self._call("DELETE", f"users/{_part(name)}", missing_is_fine=True)
+    async def accounts(self, kind: str) -> set[str]:
+        """The names of all accounts of a kind."""
+        return {user["name"] for user in await self._list("users") if user["tags"] == [kind]}
+
+    async def delete_account(self, name: str, *, kind: str | None = None) -> bool:
+        """Delete an account, and with it its connections; returns whether there was one.
+
+        With `kind`, one of another kind is somebody else's: `AccountTakenError`.
+        """
+        user = f"users/{_part(name)}"
+        existing = await self._get(user)
+        if existing is None:
+            return False
+        if kind is not None and existing["tags"] != [kind]:
+            raise AccountTakenError(f"the broker's account {name!r} is no {kind} account")
+        await self._call("DELETE", user, missing_is_fine=True)
+        return True
+
+    async def connections(self, name: str) -> int:
+        """How many connections an account has open, whatever they speak."""
+        return len(await self._list(f"connections/username/{_part(name)}"))
+
+    async def close_connections(self, name: str) -> None:
+        """Close the connections that an account has open."""
+        await self._call("DELETE", f"connections/username/{_part(name)}", missing_is_fine=True)
 
     async def put_policy(self, name: str, *, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
         """Set a policy of the virtual host."""
@@ -135,6 +157,11 @@ class BrokerAdmin:
         """What is at `path`, or None where there is nothing."""
         response = await self._send("GET", path)
         return None if response.status_code == httpx2.codes.NOT_FOUND else dict(response.json())
+
+    async def _list(self, path: str) -> list[dict[str, Any]]:
+        """The list at `path`; empty where there is nothing."""
+        response = await self._send("GET", path)
+        return [] if response.status_code == httpx2.codes.NOT_FOUND else list(response.json())
 
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, missing_is_fine: bool = False

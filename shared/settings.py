@@ -27,6 +27,7 @@ def _url(*schemes: str) -> AfterValidator:
 
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres", "postgresql+asyncpg")]
 BrokerUrl = Annotated[SecretStr, _url("amqp", "amqps")]
+MqttUrl = Annotated[SecretStr, _url("mqtt", "mqtts")]
 HttpUrl = Annotated[SecretStr, _url("http", "https")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 """Where a service listens; 0 lets the machine choose, and the log tells which."""

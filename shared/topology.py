@@ -57,6 +57,11 @@ def gateway_wmbus_key(gateway_id: str) -> str:
     return gateway_key(gateway_id, GatewayFormat.WMBUS)
 
 
+def mqtt_topic(routing_key: str) -> str:
+    """The MQTT topic that RabbitMQ's plugin turns into a routing key, and back."""
+    return routing_key.replace(".", "/")
+
+
 def readings_stored_key(tenant_id: object) -> str:
     """The routing key of a tenant's `readings.stored` events on `events`."""
     return f"readings.stored.{tenant_id}"

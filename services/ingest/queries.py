@@ -12,8 +12,8 @@ from services.ingest.payload import SentReading
 from services.ingest.verdicts import Installation, Registry
 from shared.models import Gateway, MeterInstallation
 
-GATEWAYS = select(Gateway.id, Gateway.tenant_id).where(
-    Gateway.id == any_(bindparam("gateway_ids", type_=ARRAY(Text()))), Gateway.deleted_at.is_(None)
+GATEWAYS = select(Gateway.id, Gateway.tenant_id, Gateway.deleted_at).where(
+    Gateway.id == any_(bindparam("gateway_ids", type_=ARRAY(Text())))
 )
 INSTALLATIONS = select(
     MeterInstallation.id,
@@ -36,9 +36,9 @@ async def find_registry(
     connection: AsyncConnection, gateway_ids: Iterable[str], readings: Iterable[SentReading]
 ) -> Registry:
     """What the registry has of `gateway_ids` and of the installations that `readings` name, in two statements."""
-    tenants = {
-        row.id: row.tenant_id for row in await connection.execute(GATEWAYS, {"gateway_ids": sorted(set(gateway_ids))})
-    }
+    gateways = (await connection.execute(GATEWAYS, {"gateway_ids": sorted(set(gateway_ids))})).all()
+    tenants = {row.id: row.tenant_id for row in gateways}
+    disabled = {row.id: row.deleted_at for row in gateways if row.deleted_at is not None}
     ids: set[UUID] = set()
     serials: set[str] = set()
     for reading in readings:
@@ -58,4 +58,4 @@ async def find_registry(
             installation = Installation(row.id, row.tenant_id, row.installed_at, row.deleted_at)
             by_id[row.id] = installation
             by_serial.setdefault((row.tenant_id, row.meter_serial), []).append(installation)
-    return Registry(tenants, by_id, by_serial)
+    return Registry(tenants, by_id, by_serial, disabled)

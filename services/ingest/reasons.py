@@ -19,6 +19,7 @@ class Reason(StrEnum):
 
     GATEWAY_MISMATCH = "gateway_mismatch"
     UNKNOWN_GATEWAY = "unknown_gateway"
+    GATEWAY_DISABLED = "gateway_disabled"
     NO_INSTALLATION = "no_installation"
     UNKNOWN_INSTALLATION = "unknown_installation"
     FOREIGN_INSTALLATION = "foreign_installation"

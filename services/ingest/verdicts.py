@@ -1,7 +1,7 @@
 """The verdict on a reading: it belongs to an installation of the sender's tenant, at a time that can be, or why not."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -31,11 +31,15 @@ class Installation(NamedTuple):
 
 @dataclass(frozen=True)
 class Registry:
-    """The gateways and installations that a batch names; `by_serial` holds all that ever had the serial."""
+    """The gateways and installations that a batch names; `by_serial` holds all that ever had the serial.
+
+    `disabled_gateways` says of those that are out of use since when they are.
+    """
 
     tenants_of_gateways: Mapping[str, UUID]
     by_id: Mapping[UUID, Installation]
     by_serial: Mapping[tuple[UUID, str], Sequence[Installation]]
+    disabled_gateways: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class Accepted(NamedTuple):
@@ -72,7 +76,11 @@ def judge(
     found = _find(reading, tenant_id, registry)
     if isinstance(found, Refused):
         return found
-    fault = _fault_of_time(reading.timestamp, found, now) or _fault_of_extras(reading)
+    fault = (
+        _fault_of_time(reading.timestamp, found, now)
+        or _fault_of_gateway(reading.timestamp, gateway_id, registry)
+        or _fault_of_extras(reading)
+    )
     if fault is not None:
         return fault
     return Accepted(
@@ -162,6 +170,17 @@ def _fault_of_time(time: datetime, installation: Installation, now: datetime) ->
         )
     if installation.deleted_at is not None and time >= installation.deleted_at:
         return Refused(Reason.INSTALLATION_DELETED, f"the installation ended at {installation.deleted_at.isoformat()}")
+    return None
+
+
+def _fault_of_gateway(time: datetime, gateway_id: str, registry: Registry) -> Refused | None:
+    """What a gateway heard while it was in use is good, however late it arrives or is replayed."""
+    disabled_at = registry.disabled_gateways.get(gateway_id)
+    if disabled_at is not None and time - disabled_at > FUTURE_TOLERANCE:
+        return Refused(
+            Reason.GATEWAY_DISABLED,
+            f"{gateway_id!r} was disabled at {disabled_at.isoformat()}, more than an hour before {time.isoformat()}",
+        )
     return None
 
 

@@ -56,7 +56,8 @@ async def import_registry(
 async def register_gateway(engine: AsyncEngine, gateway_id: str, *, tenant: str, name: str | None) -> bool:
     """Make a gateway known as one of the tenant `tenant` (its slug); returns whether it is new.
 
-    `name` renames one that is there. Raises `RegistryError` when the id cannot be used or belongs to another tenant.
+    `name` renames one that is there; one that was disabled is taken into use again. Raises `RegistryError` when the id
+    cannot be used or belongs to another tenant.
     """
     try:
         cells.gateway_id(gateway_id)
@@ -70,11 +71,10 @@ async def register_gateway(engine: AsyncEngine, gateway_id: str, *, tenant: str,
         known = await session.get(Gateway, gateway_id)
         if known is not None and known.tenant_id != tenant_id:
             raise RegistryError(f"{gateway_id} is a gateway of another tenant")
-        if known is not None and known.deleted_at is not None:
-            raise RegistryError(f"{gateway_id} is no longer in use")
         if known is None:
             row = {"id": gateway_id, "tenant_id": tenant_id, "name": name or gateway_id}
             await session.execute(insert(Gateway), [row])
-        elif name is not None:
-            await session.execute(update(Gateway).where(Gateway.id == gateway_id).values(name=name))
+        else:
+            values = {"deleted_at": None, "name": name or known.name}
+            await session.execute(update(Gateway).where(Gateway.id == gateway_id).values(values))
     return known is None

@@ -20,9 +20,10 @@ HERE = Installation(uuid4(), TENANT, NOW - timedelta(days=100), None)
 ENDED = Installation(uuid4(), TENANT, NOW - timedelta(days=200), NOW - timedelta(days=100))
 FOREIGN = Installation(uuid4(), OTHER_TENANT, NOW - timedelta(days=100), None)
 REGISTRY = Registry(
-    {"GW-1": TENANT},
+    {"GW-1": TENANT, "GW-GONE": TENANT},
     {one.id: one for one in (HERE, ENDED, FOREIGN)},
     {(TENANT, "70000000"): [ENDED, HERE]},
+    {"GW-GONE": NOW - timedelta(days=1)},
 )
 
 
@@ -69,6 +70,9 @@ def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
         ({"at": datetime.min.replace(tzinfo=UTC)}, Reason.BEFORE_INSTALLATION),
         ({"rssi_dbm": 51}, Reason.INVALID_RSSI),
         ({"battery_level_pct": 255}, Reason.INVALID_BATTERY_LEVEL),
+        ({"sender": "GW-GONE"}, Reason.GATEWAY_DISABLED),
+        ({"sender": "GW-GONE", "at": NOW - timedelta(hours=22, minutes=59)}, Reason.GATEWAY_DISABLED),
+        ({"sender": "GW-GONE", "at": NOW - timedelta(hours=23)}, None),
         ({"claimed": "GW-1", "gateway_id": "GW-1"}, None),
         ({"at": NOW + timedelta(hours=1)}, None),
         ({"at": HERE.installed_at - timedelta(days=1)}, None),

@@ -1,7 +1,7 @@
 """Registrations on a real database: all or nothing, and nothing twice."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.clock import utc_now
 from shared.models import Gateway, InstallationStatus, MeterInstallation, Property, PropertyConfig, Tenant, Unit
 from shared.registry.changes import Count, Plan
+from shared.registry.gateways import disable_gateway, find_gateway
 from shared.registry.operations import import_registry, register_gateway
 from shared.registry.problems import Place, RefusedError, RegistryError
 from shared.registry.records import Record
@@ -18,6 +19,7 @@ from tests.shared.registry.files import GOOD, records
 from tests.support.registry import create_building
 
 KINDS = (Tenant, Property, PropertyConfig, Unit, Gateway, MeterInstallation, InstallationStatus)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def do_import(engine: AsyncEngine, *changes: dict[str, object], dry_run: bool = False) -> Plan:
@@ -279,6 +281,19 @@ async def test_a_gateway_is_registered_once_and_can_be_renamed(engine: AsyncEngi
     assert not await register_gateway(engine, "GW-9", tenant="acme", name=None)
     async with engine.connect() as connection:
         assert (await connection.execute(select(Gateway.id, Gateway.name))).all() == [("GW-9", "In the cellar")]
+
+
+async def test_a_gateway_that_was_disabled_is_taken_into_use_again_by_its_own_tenant(engine: AsyncEngine) -> None:
+    await do_import(engine, {}, {"tenant": "beta"})
+    await register_gateway(engine, "GW-9", tenant="acme", name="In the cellar")
+    await disable_gateway(engine, "GW-9", now=NOON)
+    await disable_gateway(engine, "GW-9", now=NOON + timedelta(days=1))
+    assert (await find_gateway(engine, "GW-9")).disabled_at == NOON
+    with pytest.raises(RegistryError, match="GW-9 is a gateway of another tenant"):
+        await register_gateway(engine, "GW-9", tenant="beta", name=None)
+    assert not await register_gateway(engine, "GW-9", tenant="acme", name=None)
+    found = await find_gateway(engine, "GW-9")
+    assert (found.disabled_at, found.name) == (None, "In the cellar")
 
 
 @pytest.mark.parametrize(
