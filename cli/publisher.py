@@ -54,12 +54,14 @@ class GatewayPublisher:
     ) -> None:
         await self._close()
 
-    async def publish(self, gateway_id: str, body: bytes) -> None:
+    async def publish(
+        self, gateway_id: str, body: bytes, content: topology.GatewayFormat = topology.GatewayFormat.READINGS
+    ) -> None:
         """Return when the broker has taken `body` as a message of the gateway; `CommandError` when it refuses."""
         message = aio_pika.Message(
             body, content_type="application/json", delivery_mode=aio_pika.DeliveryMode.PERSISTENT
         )
-        key = topology.gateway_readings_key(gateway_id)
+        key = topology.gateway_key(gateway_id, content)
         while True:
             exchange = None
             try:

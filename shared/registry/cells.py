@@ -16,6 +16,7 @@ MAX_SERIAL = 64
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SPREADSHEET_NUMBER = re.compile(r"[0-9][.,][0-9]+E\+[0-9]+")
+FIELD_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 EARLIEST_YEAR = 1970
 HOW_TO_WRITE_TIMES = "write 2024-01-31T12:00:00+01:00, or 2024-01-31 for its midnight"
 
@@ -53,6 +54,13 @@ def meter_serial(cell: str) -> str:
         raise ValueError(f"is longer than {MAX_SERIAL} characters")
     if SPREADSHEET_NUMBER.fullmatch(cell):
         raise ValueError("is a number that a spreadsheet has rounded; format the column as text")
+    return cell
+
+
+def field_name(cell: str) -> str:
+    """The name of a field of a telegram."""
+    if not FIELD_NAME.fullmatch(cell):
+        raise ValueError("must be a field's name: 1-100 letters, digits, hyphens and underscores")
     return cell
 
 

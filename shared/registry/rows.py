@@ -12,6 +12,7 @@ from shared.registry import cells
 from shared.registry.media import FITTING
 from shared.registry.problems import WHOLE_FILE, Place, Problem, shorten
 from shared.registry.records import Record
+from shared.units import unit_of_field, units_like
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ REQUIRED: dict[str, Callable[[str], Any]] = {
 OPTIONAL: dict[str, Callable[[str], Any]] = {
     "gateway_id": cells.gateway_id,
     "tenant_name": cells.text,
-    "value_field": cells.text,
+    "value_field": cells.field_name,
     "installation_id": cells.uuid,
     "deleted_at": cells.moment,
     "replaces_serial": cells.meter_serial,
@@ -114,15 +115,23 @@ def read_row(record: Record) -> Row | list[Problem]:
                 raise ValueError("must be given")  # noqa: TRY301 - one way out for everything wrong with a cell
         except ValueError as error:
             problems.append(Problem(record.place, column, cell, str(error)))
-    medium, unit_of_measure = values.get("medium"), values.get("unit_of_measure")
-    if medium and unit_of_measure and unit_of_measure not in FITTING[medium]:
+    problems += _what_does_not_fit(record, values)
+    return problems or Row(place=record.place, said=frozenset(record.cells), **values)
+
+
+def _what_does_not_fit(record: Record, values: Mapping[str, Any]) -> list[Problem]:
+    """A unit of measure that the medium is not counted in, and a field that is in no unit that converts to it."""
+    medium, unit, field = values.get("medium"), values.get("unit_of_measure"), values.get("value_field")
+    problems = []
+    if medium and unit and unit not in FITTING[medium]:
         fitting = ", ".join(FITTING[medium])
         problems.append(
-            Problem(
-                record.place, "unit_of_measure", str(unit_of_measure), f"does not fit {medium}, which has {fitting}"
-            )
+            Problem(record.place, "unit_of_measure", str(unit), f"does not fit {medium}, which has {fitting}")
         )
-    return problems or Row(place=record.place, said=frozenset(record.cells), **values)
+    field_unit = unit_of_field(field) if field else None
+    if unit and field_unit and field_unit not in units_like(unit):
+        problems.append(Problem(record.place, "value_field", field, f"is in {field_unit}, which is never {unit}"))
+    return problems
 
 
 def _as_text(column: str, cell: object) -> str:

@@ -49,6 +49,28 @@ async def test_the_gateway_that_is_given_publishes_whatever_the_message_claims(v
     assert ended.out == "The broker has taken 1 reading under gateways.GW-2.readings.\n"
 
 
+@pytest.mark.parametrize(
+    ("body", "messages", "content"),
+    [
+        (b'{"id": "1",\n "total_m3": 5.548}\n', 1, "1 telegram"),
+        (b'{"id": "1"}\n\n{"id": "2"}\r\n{"id": "3"}', 3, "3 telegrams"),
+        (b'[{"id": "1"},\n{"id": "2"}]', 1, "2 telegrams"),
+    ],
+    ids=["one over several lines", "one a line", "a list"],
+)
+async def test_telegrams_of_wmbusmeters_are_published_as_it_publishes_them(
+    vhost: Vhost, body: bytes, messages: int, content: str
+) -> None:
+    ended = await mbus(
+        *("publish", "-", "--format", "wmbus", "--gateway", "GW-1"),
+        stdin=body,
+        variables={"MBUS_BROKER_URL": vhost.url},
+    )
+    assert ended.out == f"The broker has taken {content} under gateways.GW-1.wmbus.\n"
+    assert await queue_length(vhost.url, topology.INGEST_READINGS) == messages
+    assert (await next_message(vhost.url, topology.INGEST_READINGS)).routing_key == "gateways.GW-1.wmbus"
+
+
 async def test_what_is_no_json_is_published_only_when_that_was_said(vhost: Vhost) -> None:
     body = b'{"value": NaN}'
     refused = await mbus("publish", "-", "--gateway", "GW-1", stdin=body, variables={"MBUS_BROKER_URL": vhost.url})

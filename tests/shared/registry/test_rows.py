@@ -30,7 +30,7 @@ def test_a_full_record_becomes_a_row() -> None:
     row = row_of(
         tenant_name="Acme A/S",
         gateway_id="GW-0001",
-        value_field="total_m3",
+        value_field="total_mj",
         installation_id=str(ID),
         deleted_at="2025-01-01",
         replaces_serial="1",
@@ -79,6 +79,9 @@ def test_a_column_that_was_not_said_is_told_from_an_empty_one() -> None:
         ("gateway_id", "GW.1", "must be 1-64 letters, digits, hyphens and underscores"),
         ("gateway_id", "GW-1\nx", "must be 1-64 letters, digits, hyphens and underscores"),
         ("gateway_id", "G" * 65, "must be 1-64 letters, digits, hyphens and underscores"),
+        ("value_field", "total kWh", "must be a field's name: 1-100 letters, digits, hyphens and underscores"),
+        ("value_field", "total_m3", "is in m3, which is never kWh"),
+        ("value_field", "power_kw", "is in kw, which is never kWh"),
         ("installation_id", "7f6c", "is no UUID"),
         ("billing_start_month", "13", "must be a month, 1 to 12"),
         ("billing_start_month", "٣", "must be a month, 1 to 12"),
@@ -112,6 +115,11 @@ def test_a_bad_cell_is_told_with_column_value_and_reason(column: str, cell: obje
 def test_a_time_that_is_none_is_told_with_how_to_write_it(cell: str, reason: str) -> None:
     (problem,) = problems_of(installed_at=cell)
     assert reason in problem
+
+
+@pytest.mark.parametrize("field", ["total_kwh", "heat_gj", "total", "a_counter", "total_tariff1_MWh"])
+def test_a_value_field_in_a_unit_that_converts_or_in_none_is_taken_as_it_is_written(field: str) -> None:
+    assert row_of(value_field=field).value_field == field
 
 
 def test_an_unknown_medium_is_told_with_those_that_are_known() -> None:
