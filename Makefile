@@ -9,7 +9,7 @@ WAS_USED := [ -d .mbus ] || [ -x $(BIN)/mbus ]
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 up: environment ## Start the whole stack in the background: servers, services, a demo tenant, a simulator
 	@$(BIN)/mbus up
@@ -31,6 +31,9 @@ environment: ## Make .venv from the locked requirements, where it is missing or 
 
 test: environment ## Run every test on real servers; ARGS="-k word" chooses
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-faults: environment ## Kill ingest and break its servers, and look for every reading; ARGS="--seed 7 -k word"
+	@$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
 
 check: environment ## Check format, style, types and layers
 	@$(BIN)/ruff format --check .

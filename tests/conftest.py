@@ -21,6 +21,11 @@ from tests.support.vhosts import Vhost
 USED = pytest.StashKey[Servers]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be repeated."""
+    parser.addoption("--seed", type=int, default=secrets.randbelow(2**32), help="what tests/faults draw from")
+
+
 def pytest_configure() -> None:
     """Hear Ctrl-C: a shell starts what is to run in the background deaf to it, and what a test starts would be too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

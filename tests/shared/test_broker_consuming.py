@@ -185,7 +185,7 @@ async def test_whatever_happens_to_the_connection_a_publisher_hears_only_that_th
         await asyncio.gather(*hammers, return_exceptions=True)
 
 
-async def answered(answer: bool) -> bool:  # noqa: FBT001 - what `eventually` asks for is awaitable
+async def answered(answer: bool) -> bool:
     return answer
 
 

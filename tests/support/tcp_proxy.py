@@ -1,24 +1,45 @@
 """A way to a server that can break, or freeze: then connections stay, and nothing comes through any more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.wire import Moment, Wire
+
+Messages = Iterator[tuple[bytes, Moment | None]]
+
+Trap = Callable[[Moment | None, bytes], bool]
+"""Sees each message before it is passed on. True cuts its connection there and then."""
+
 
 class TcpProxy:
-    """A TCP port that leads to the server of a URL; `url` is the same by this way."""
+    """A TCP port that leads to the server of a URL; `url` is the same by this way.
 
-    def __init__(self, url: str) -> None:
+    With a `wire` it passes on whole messages of that protocol, and shows each to the `trap` first.
+    """
+
+    def __init__(self, url: str, wire: Callable[[], Wire] | None = None) -> None:
         self._parts = urlsplit(url)
+        self._wire = wire
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._pipes: set[asyncio.Task[None]] = set()
+        self.trap: Trap | None = None
         self.url = ""
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._pipes)
 
     def freeze(self) -> None:
         """Pass nothing on, and close nothing."""
         self._flowing.clear()
+
+    def thaw(self) -> None:
+        """Pass on what waits, and what comes."""
+        self._flowing.set()
 
     async def break_connections(self) -> None:
         """End every connection; new ones are let through."""
@@ -43,21 +64,49 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._pipes.add(task)
-        there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
-        try:
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-        except asyncio.CancelledError:
-            # The server's own callback takes a cancelled connection for an error.
-            pass
-        finally:
-            back.transport.abort()
-            writer.transport.abort()
-            self._pipes.discard(task)
+        with suppress(OSError):  # the server may be away
+            there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+            wire = self._wire() if self._wire else None
+            pumps = [
+                asyncio.create_task(self._pump(reader, back, wire.to_server if wire else _as_it_comes)),
+                asyncio.create_task(self._pump(there, writer, wire.from_server if wire else _as_it_comes)),
+            ]
+            try:
+                await asyncio.gather(*pumps)
+            except (asyncio.CancelledError, _CutError):
+                # The server's own callback takes a cancelled connection for an error.
+                pass
+            finally:
+                for pump in pumps:
+                    pump.cancel()
+                back.transport.abort()
+        writer.transport.abort()
+        self._pipes.discard(task)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: Callable[[bytes], Messages]
+    ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
                 await self._flowing.wait()
-                writer.write(data)
+                for message, moment in messages(data):
+                    if self.trap is not None:
+                        self._spring(moment, message, writer)
+                    writer.write(message)
                 await writer.drain()
-            writer.close()
+        writer.close()
+
+    def _spring(self, moment: Moment | None, message: bytes, writer: asyncio.StreamWriter) -> None:
+        assert self.trap is not None
+        if self.trap(moment, message):
+            if moment is Moment.IN_COPY:
+                writer.write(message[: len(message) // 2])
+            raise _CutError
+
+
+class _CutError(Exception):
+    """The trap wants the connection to end."""
+
+
+def _as_it_comes(data: bytes) -> Messages:
+    yield data, None

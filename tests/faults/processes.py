@@ -1,0 +1,140 @@
+"""Ingest as a process that a test starts and kills, with ways of its own to the servers."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+
+from tests.support.databases import Database
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.vhosts import Vhost
+from tests.support.wire import AmqpWire, Moment, PostgresWire
+
+ROOT = Path(__file__).parents[2]
+STOP_WITHIN_S = 25
+"""Ingest's own grace period is 15 s."""
+
+Condition = Callable[[bytes], bool]
+
+
+class Ingest:
+    """One ingest. Its ways to the database and to the broker can be watched, cut and frozen."""
+
+    def __init__(self, database: TcpProxy, broker: TcpProxy, log: Path, settings: dict[str, object]) -> None:
+        self.database = database
+        self.broker = broker
+        self.log = log
+        self.deaths = 0
+        self._settings = settings
+        self._process: asyncio.subprocess.Process | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, database: Database, vhost: Vhost, *, log: Path, stamped: bool, settings: dict[str, object]
+    ) -> AsyncIterator["Ingest"]:
+        """An ingest that is not started yet; killed at the end if it still runs. Its ways are without TLS."""
+        to_database = TcpProxy(f"{database.ingest_url}?sslmode=disable", PostgresWire)
+        async with to_database.open(), TcpProxy(vhost.ingest_url, AmqpWire).open() as to_broker:
+            ingest = cls(to_database, to_broker, log, {"trust_broker_stamps": stamped} | settings)
+            try:
+                yield ingest
+            finally:
+                ingest.kill()
+                await ingest.ended()
+
+    async def start(self) -> None:
+        """Start it; what follows shows when it is at work."""
+        variables = {
+            "database_url": self.database.url,
+            "broker_url": self.broker.url,
+            "port": 0,
+        } | self._settings
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MBUS_")}
+        with self.log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "services.ingest"),
+                cwd=ROOT,
+                env=environment | {f"MBUS_INGEST_{name.upper()}": str(value) for name, value in variables.items()},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    def kill(self) -> None:
+        """Kill it with -9, now."""
+        if self._process is not None and self.runs:
+            self._process.send_signal(SIGKILL)
+            self.deaths += 1
+
+    async def ended(self) -> int | None:
+        """Wait until it has ended; its exit code."""
+        return None if self._process is None else await self._process.wait()
+
+    def kill_at(self, moment: Moment, *, times: int = 1, seeing: bytes = b"") -> asyncio.Event:
+        """Kill it at the next `times` such moments, at which a message has the bytes `seeing`. Set when it is done.
+
+        What was about to be passed on is not.
+        """
+        done = asyncio.Event()
+        way = self.broker if moment in ON_THE_WAY_TO_THE_BROKER else self.database
+        left = times
+
+        def trap(seen: Moment | None, message: bytes) -> bool:
+            nonlocal left
+            if seen is not moment or seeing not in message:
+                return False
+            self.kill()
+            left -= 1
+            if not left:
+                way.trap = None
+                done.set()
+            return True
+
+        way.trap = trap
+        return done
+
+    @asynccontextmanager
+    async def kept_alive(self) -> AsyncIterator[None]:
+        """Start it, and start it again whenever it has ended, until the block ends."""
+
+        async def keep() -> None:
+            while True:
+                await self.start()
+                await self.ended()
+
+        keeping = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    async def stop(self) -> None:
+        """Ask it to end, and see that it does so in order and in time."""
+        assert self._process is not None
+        if self.runs:
+            self._process.send_signal(SIGTERM)
+        code = await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
+        assert code == 0, f"ingest ended with {code}: {self.last_words()}"
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+
+
+ON_THE_WAY_TO_THE_BROKER = {
+    Moment.BEFORE_EVENT,
+    Moment.BEFORE_DEAD_LETTER,
+    Moment.AFTER_PUBLISH,
+    Moment.BEFORE_ACK,
+}
