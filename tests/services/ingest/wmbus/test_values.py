@@ -1,13 +1,23 @@
 """Which field of a telegram is the reading, for every medium."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.reasons import Reason, Refused
-from services.ingest.wmbus.values import MAX_NAMES, VALUE_FIELDS, Metering, battery_of, rssi_of, value_of
+from services.ingest.wmbus.values import (
+    COOLING_METER_FIELDS,
+    MAX_NAMES,
+    VALUE_FIELDS,
+    Metering,
+    battery_of,
+    rssi_of,
+    value_of,
+)
 from shared.models import Medium, UnitOfMeasure
 from shared.registry.media import FITTING
 from tests.services.ingest.wmbus import telegrams as sent
@@ -16,6 +26,8 @@ KWH, MWH, GJ = UnitOfMeasure.KWH, UnitOfMeasure.MWH, UnitOfMeasure.GJ
 M3, LITRE, HCA = UnitOfMeasure.CUBIC_METRE, UnitOfMeasure.LITRE, UnitOfMeasure.HCA
 
 Fields = dict[str, object]
+
+DOCUMENTATION = Path(__file__).parents[4] / "docs" / "wmbusmeters.md"
 
 
 def value(fields: Fields, medium: Medium, unit: UnitOfMeasure, value_field: str | None = None) -> float | str:
@@ -90,6 +102,14 @@ def test_what_was_so_on_another_date_never_counts(medium: Medium) -> None:
 def test_a_meter_of_heat_and_cooling_gives_no_heat_as_cooling() -> None:
     fields: Fields = {"media": "heat/cooling load", "total_energy_consumption_kwh": 154}
     assert "no field for cooling" in str(value(fields, Medium.COOLING, KWH))
+
+
+def test_the_documentation_lists_the_fields_of_every_medium_in_their_order() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (`.+) \|$", DOCUMENTATION.read_text(), re.MULTILINE)
+    listed = {medium: re.findall(r"`(\w+)`", fields) for media, fields in rows for medium in re.findall(r"\w+", media)}
+    for medium in Medium:
+        more = ["cooling", *COOLING_METER_FIELDS] if medium is Medium.COOLING else []
+        assert [name for name in listed[medium] if name != "media"] == [*VALUE_FIELDS[medium], *more]
 
 
 @pytest.mark.parametrize("medium", Medium, ids=str)
