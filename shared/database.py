@@ -7,8 +7,13 @@ from typing import Any
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-STATEMENT_TIMEOUT_MS = 30_000
-
+from shared.database_connection import (
+    ANSWER_TIMEOUT_S,
+    CONNECT_TIMEOUT_S,
+    SERVICE_SETTINGS,
+    STATEMENT_TIMEOUT_S,
+    KeptAliveConnection,
+)
 
 SERVICE_ROLES = ("mbus_ingest", "mbus_query", "mbus_alerts")
 """The database roles of the services (docs/architecture/storage.md)."""
@@ -33,11 +38,14 @@ def create_engine(
     url: str,
     *,
     application_name: str,
-    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    of_service: bool = False,
     pool_size: int = 10,
     max_overflow: int = 20,
 ) -> AsyncEngine:
-    """An engine for `url`; connections are made when they are first needed."""
+    """An engine for `url`; connections are made when they are first needed.
+
+    A service's do not wait for ever for an answer or a lock; a command's may, as in a migration.
+    """
     return create_async_engine(
         asyncpg_url(url),
         pool_size=pool_size,
@@ -45,24 +53,27 @@ def create_engine(
         pool_pre_ping=True,
         pool_recycle=3600,
         hide_parameters=True,  # what is written is nothing for a log
-        connect_args=_connect_arguments(application_name, statement_timeout_ms),
+        connect_args=_connect_arguments(application_name, of_service=of_service),
     )
 
 
 def driver_arguments(url: str, *, application_name: str) -> dict[str, Any]:
-    """What asyncpg takes to open connections like those of `create_engine`."""
+    """What asyncpg takes to open connections like those of a service's `create_engine`."""
     parsed = asyncpg_url(url)
     _, of_url = parsed.get_dialect()().create_connect_args(parsed)
-    return {**of_url, **_connect_arguments(application_name, STATEMENT_TIMEOUT_MS)}
+    return {**of_url, **_connect_arguments(application_name, of_service=True)}
 
 
-def _connect_arguments(application_name: str, statement_timeout_ms: int) -> dict[str, Any]:
+def _connect_arguments(application_name: str, *, of_service: bool) -> dict[str, Any]:
     return {
-        "timeout": 10,
+        "timeout": CONNECT_TIMEOUT_S,
+        "command_timeout": ANSWER_TIMEOUT_S if of_service else None,
+        "connection_class": KeptAliveConnection,
         "server_settings": {
             "application_name": application_name,
-            "statement_timeout": str(statement_timeout_ms),
+            "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
             "timezone": "UTC",
+            **(SERVICE_SETTINGS if of_service else {}),
         },
     }
 

@@ -9,10 +9,11 @@ must not be torn by that.
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from shared.logs import get_logger
@@ -24,7 +25,21 @@ FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 5.0
 """Work goes on within this time of the database's return."""
 
+SUSPICIOUS_TRIES = 3
+"""After so many tries in a row that failed in a way that a batch may cause by itself, it is halved."""
+
+STRIKES = 5
+"""An item that failed alone, `SUSPICIOUS_TRIES` times in a row, is the culprit when that has happened so
+often, and each time others had been written in between: half a minute, and the time of the tries."""
+
+NOT_READY_AFTER_S = 30.0
+"""A restart of the database takes less; a full disk, with which it still answers, does not pass by itself."""
+
 log = get_logger(__name__)
+
+
+class NothingWrittenError(Exception):
+    """Every try to write has failed for a while, whatever else the database answers."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,10 @@ class _Waiting(Generic[T, R]):
     weight: int
     alone: bool
     done: asyncio.Future[R]
+    strikes: int = 0
+    """How often it failed alone, again and again, after others had been written since the last time."""
+    judged_at: int | None = None
+    """How many batches had been written by that time."""
 
 
 class GroupCommit(Generic[T, R]):
@@ -47,6 +66,10 @@ class GroupCommit(Generic[T, R]):
         refuses_data: whether an error of `write` is the data's fault. Such a batch is halved until the culprit stands
             alone and its waiter gets the error. Any other error is waited out: the same batch again, for as long as
             it takes.
+        suspects_data: whether an error that is waited out may also be the batch's own doing, such as a lack of memory.
+            A batch that only meets such errors is halved after `SUSPICIOUS_TRIES`. An item that then stands alone
+            gives way to the others, and gets the error when it goes on failing while they are written (`STRIKES`).
+        on_failure: hears of each failed try.
     """
 
     def __init__(
@@ -57,20 +80,49 @@ class GroupCommit(Generic[T, R]):
         max_weight: int,
         writers: int,
         refuses_data: Callable[[Exception], bool],
+        suspects_data: Callable[[Exception], bool] = lambda _: False,
+        on_failure: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._write = write
         self._weigh = weigh
         self._max_weight = max_weight
         self._writers = writers
         self._refuses_data = refuses_data
+        self._suspects_data = suspects_data
+        self._on_failure = on_failure
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._arrived = asyncio.Condition()
-        self._unresolved: set[asyncio.Future[R]] = set()
+        self._unresolved: dict[asyncio.Future[R], tuple[T, int]] = {}
+        self._weight_in_hand = 0
+        self._written = 0
+        self._failing_since: float | None = None
 
     @property
     def in_hand(self) -> int:
         """How many items wait or are being written."""
         return len(self._unresolved)
+
+    @property
+    def weight_in_hand(self) -> int:
+        """The weight of all that wait or are being written."""
+        return self._weight_in_hand
+
+    @property
+    def items_in_hand(self) -> list[T]:
+        """The items that wait or are being written, in the order in which they came."""
+        return [item for item, _ in self._unresolved.values()]
+
+    @property
+    def failing_for_s(self) -> float:
+        """For how many seconds something has been in hand of which every try to write has failed."""
+        if self._failing_since is None or not self._unresolved:
+            return 0.0
+        return time.monotonic() - self._failing_since
+
+    async def check(self) -> None:
+        """A readiness check: raises `NothingWrittenError` while writing has failed for `NOT_READY_AFTER_S`."""
+        if self.failing_for_s > NOT_READY_AFTER_S:
+            raise NothingWrittenError(f"every write has failed for {self.failing_for_s:.0f} s")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -93,19 +145,28 @@ class GroupCommit(Generic[T, R]):
         `alone` keeps others out of its batch: for an item that may take its writer down.
         """
         done: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._unresolved.add(done)
-        done.add_done_callback(self._unresolved.discard)
+        weight = self._weigh(item)
+        if not self._unresolved:
+            self._failing_since = None
+        self._unresolved[done] = item, weight
+        self._weight_in_hand += weight
+        done.add_done_callback(self._resolved)
         async with self._arrived:
-            self._waiting.append(_Waiting(item, self._weigh(item), alone, done))
+            self._waiting.append(_Waiting(item, weight, alone, done))
             self._arrived.notify()
         return await done
+
+    def _resolved(self, done: asyncio.Future[R]) -> None:
+        _, weight = self._unresolved.pop(done)
+        self._weight_in_hand -= weight
 
     async def _run(self) -> None:
         while True:
             async with self._arrived:
                 await self._arrived.wait_for(lambda: self._waiting)
                 batch = self._take()
-            await self._settle(batch)
+            if batch:
+                await self._settle(batch)
 
     def _take(self) -> list[_Waiting[T, R]]:
         batch: list[_Waiting[T, R]] = []
@@ -125,29 +186,54 @@ class GroupCommit(Generic[T, R]):
 
     async def _settle(self, batch: list[_Waiting[T, R]]) -> None:
         """Write `batch`, whole or in parts, and resolve every waiter in it."""
-        retry_s = FIRST_RETRY_S
+        retry_s = min(FIRST_RETRY_S * 2 ** batch[0].strikes, LONGEST_RETRY_S)
+        suspicions = 0
         while not self._given_up(batch):
             try:
                 results = await self._write([waiting.item for waiting in batch])
             except Exception as error:  # noqa: BLE001 - every error is either the data's fault or waited out
+                self._on_failure(error)
                 if self._refuses_data(error):
                     await self._isolate(batch, error)
                     return
+                if self._failing_since is None:
+                    self._failing_since = time.monotonic()
                 log.warning("write_failed", error=repr(error), items=len(batch), retry_in_s=round(retry_s, 2))
                 await asyncio.sleep(retry_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
+                suspicions = suspicions + 1 if self._suspects_data(error) else 0
+                if suspicions == SUSPICIOUS_TRIES:
+                    await self._suspect(batch, error)
+                    return
             else:
+                self._written += 1
+                self._failing_since = None
                 for waiting, result in zip(batch, results, strict=True):
                     if not waiting.done.done():
                         waiting.done.set_result(result)
                 return
 
     async def _isolate(self, batch: list[_Waiting[T, R]], error: Exception) -> None:
-        if len(batch) == 1:
-            (culprit,) = batch
-            if not culprit.done.done():
-                culprit.done.set_exception(error)
+        if len(batch) > 1:
+            await self._halve(batch)
+        elif not batch[0].done.done():
+            batch[0].done.set_exception(error)
+
+    async def _suspect(self, batch: list[_Waiting[T, R]], error: Exception) -> None:
+        """Find out whether it is the batch: smaller parts may do, and one item alone that fails while others do not."""
+        if len(batch) > 1:
+            await self._halve(batch)
             return
+        (suspect,) = batch
+        strikes = suspect.strikes + (suspect.judged_at is not None and self._written > suspect.judged_at)
+        if strikes == STRIKES:
+            await self._isolate(batch, error)
+            return
+        async with self._arrived:
+            self._waiting.append(replace(suspect, alone=True, strikes=strikes, judged_at=self._written))
+            self._arrived.notify()
+
+    async def _halve(self, batch: list[_Waiting[T, R]]) -> None:
         middle = len(batch) // 2
         await self._settle(batch[:middle])
         await self._settle(batch[middle:])

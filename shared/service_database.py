@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from shared.database import create_engine, create_sessions, refuse_powerful_role
+from shared.database_connection import leave_what_is_of_no_use
 from shared.logs import get_logger
 
 FIRST_ANSWER_S = 2.0
@@ -54,9 +55,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def took_too_long(error: BaseException) -> bool:
-    """Whether the server cancelled the statement, which `statement_timeout` makes it do."""
+    """Whether the server ended the statement, which `statement_timeout` and `lock_timeout` make it do."""
     cause = error.driver_exception if isinstance(error, DBAPIError) else error
-    return isinstance(cause, asyncpg.QueryCanceledError)
+    return isinstance(cause, asyncpg.QueryCanceledError | asyncpg.LockNotAvailableError)
 
 
 class ServiceDatabase:
@@ -80,7 +81,8 @@ class ServiceDatabase:
         A login with too much power raises `TooPowerfulRoleError` (in an ExceptionGroup, as of any task group), also
         when that is found later: then it cancels the task that opened.
         """
-        engine = create_engine(self.url, application_name=self.application_name)
+        engine = create_engine(self.url, application_name=self.application_name, of_service=True)
+        leave_what_is_of_no_use(engine)
         tried = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:

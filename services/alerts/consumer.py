@@ -7,7 +7,7 @@ from faststream.rabbit import RabbitBroker, RabbitMessage
 from services.alerts.metrics import AlertsMetrics
 from shared import topology
 from shared.broker import dead_letter, working_queue
-from shared.database_errors import log_refusal
+from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 from shared.messages.readings_stored import ReadingsStored, decode
@@ -33,6 +33,6 @@ def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics
             await folds.submit(event.data)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this event alone is to blame for
             log_refusal(log, "event_cannot_be_folded", error, event_id=event.id)
-            await dead_letter(broker, message, f"cannot be folded: {type(error).__name__}")
+            await dead_letter(broker, message, f"cannot be folded: {name_of(error)}")
             return
         metrics.heard.inc(sum(heard.count for heard in event.data.installations))

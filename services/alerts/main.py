@@ -14,7 +14,7 @@ from services.alerts.watch import Watch
 from shared import topology
 from shared.broker import check, create_broker, running
 from shared.clock import Clock, utc_now
-from shared.database_errors import refuses_data
+from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
 from shared.messages.readings_stored import ReadingsStored
@@ -51,6 +51,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
             max_weight=FOLD_AT_MOST,
             writers=1,
             refuses_data=refuses_data,
+            suspects_data=suspects_data,
         )
         register_consumer(broker, folds, metrics)
         watch = Watch(

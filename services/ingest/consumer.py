@@ -10,7 +10,7 @@ from services.ingest.operations import DeadLetter, GatewayDelivery
 from shared import topology
 from shared.broker import dead_letter, working_queue
 from shared.clock import Clock
-from shared.database_errors import log_refusal
+from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 
@@ -53,7 +53,7 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
             return await commits.submit(delivery, alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
             log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
-            return DeadLetter(f"cannot be stored: {type(error).__name__}")
+            return DeadLetter(f"cannot be stored: {name_of(error)}")
 
 
 def _delivery(

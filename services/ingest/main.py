@@ -13,7 +13,7 @@ from services.ingest.writer import ReadingWriter
 from shared import topology
 from shared.broker import check, create_broker, running
 from shared.clock import Clock, utc_now
-from shared.database_errors import refuses_data
+from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
 from shared.service_database import ServiceDatabase
@@ -31,16 +31,18 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
     )
     writer = ReadingWriter(database, broker, metrics, clock)
 
+    commits = GroupCommit[GatewayDelivery, DeadLetter | None](
+        writer.write,
+        weigh=lambda delivery: len(delivery.body),
+        max_weight=settings.batch_bytes,
+        writers=settings.writers,
+        refuses_data=refuses_data,
+        suspects_data=suspects_data,
+    )
+    register_consumer(broker, commits, clock, trust_stamps=settings.trust_broker_stamps)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        commits = GroupCommit[GatewayDelivery, DeadLetter | None](
-            writer.write,
-            weigh=lambda delivery: len(delivery.body),
-            max_weight=settings.batch_bytes,
-            writers=settings.writers,
-            refuses_data=refuses_data,
-        )
-        register_consumer(broker, commits, clock, trust_stamps=settings.trust_broker_stamps)
         # The broker ends first: handlers in flight still need the writers.
         queues = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
         async with (
@@ -54,6 +56,6 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
         title="M-Bus ingest",
         description="Stores what gateways publish. This is its health and its metrics; readings come by RabbitMQ.",
         lifespan=lifespan,
-        readiness={"database": database.check, "broker": lambda: check(broker)},
+        readiness={"database": database.check, "broker": lambda: check(broker), "writes": commits.check},
         registry=metrics_registry,
     )

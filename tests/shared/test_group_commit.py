@@ -5,10 +5,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from shared.group_commit import GroupCommit
+from shared.group_commit import STRIKES, SUSPICIOUS_TRIES, GroupCommit, NothingWrittenError
 
 
 class BadItemError(Exception):
+    pass
+
+
+class HeavyError(Exception):
     pass
 
 
@@ -39,7 +43,13 @@ def group(ledger: Ledger, *, writers: int = 1, max_weight: int = 1000) -> GroupC
         max_weight=max_weight,
         writers=writers,
         refuses_data=lambda error: isinstance(error, BadItemError),
+        suspects_data=lambda error: isinstance(error, HeavyError),
     )
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.group_commit.FIRST_RETRY_S", 0.001)
 
 
 async def test_what_waits_is_written_together_and_each_gets_its_own_result() -> None:
@@ -104,6 +114,65 @@ async def test_a_passing_error_is_waited_out_with_the_same_batch() -> None:
     async with commits.running():
         assert await commits.submit(7) == "wrote 7"
     assert ledger.batches == [[7]]
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_batch_that_asks_too_much_of_the_database_is_written_in_parts() -> None:
+    ledger = Ledger(lambda items: HeavyError() if len(items) > 3 else None)
+    ledger.gate.clear()
+    commits = group(ledger)
+    async with commits.running():
+        first = asyncio.create_task(commits.submit(0))
+        await until(lambda: ledger.taken == [[0]])
+        rest = [asyncio.create_task(commits.submit(n)) for n in range(1, 13)]
+        await until(lambda: commits_waiting(commits) == 12)
+        ledger.gate.set()
+        assert await asyncio.gather(first, *rest) == [f"wrote {n}" for n in range(13)]
+    assert ledger.batches == [[0], [1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12]]
+    assert ledger.taken.count(list(range(1, 13))) == SUSPICIOUS_TRIES
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize("writers", [1, 2])
+async def test_an_item_that_alone_asks_too_much_gets_the_error_once_others_are_written_and_not_before(
+    writers: int,
+) -> None:
+    ledger = Ledger(lambda items: HeavyError() if 7 in items else None)
+    commits = group(ledger, writers=writers)
+    async with commits.running():
+        heavy = asyncio.create_task(commits.submit(7))
+        # By itself it proves nothing: the database may be in need.
+        await until(lambda: ledger.taken.count([7]) > 2 * STRIKES * SUSPICIOUS_TRIES)
+        assert not heavy.done()
+        # It does not keep the others from being written, and they show in the end whose fault it is.
+        others = 0
+        while not heavy.done():
+            await commits.submit(8)
+            others += 1
+            await asyncio.sleep(0)
+        with pytest.raises(HeavyError):
+            await heavy
+    assert others >= STRIKES
+    assert ledger.batches == [[8]] * others
+
+
+async def test_what_is_in_hand_and_for_how_long_nothing_could_be_written_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shared.group_commit.NOT_READY_AFTER_S", 0.05)
+    broken = True
+    commits = group(Ledger(lambda _: ConnectionRefusedError() if broken else None))
+    async with commits.running():
+        await commits.check()
+        tasks = [asyncio.create_task(commits.submit(n)) for n in range(3)]
+        await until(lambda: commits.failing_for_s > 0.05)
+        with pytest.raises(NothingWrittenError):
+            await commits.check()
+        assert (commits.in_hand, commits.weight_in_hand, commits.items_in_hand) == (3, 3, [0, 1, 2])
+        broken = False
+        await asyncio.gather(*tasks)
+        await commits.check()
+        assert (commits.in_hand, commits.weight_in_hand, commits.items_in_hand) == (0, 0, [])
 
 
 async def test_several_writers_work_at_once_and_none_writes_an_item_twice() -> None:

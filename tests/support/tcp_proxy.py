@@ -41,6 +41,12 @@ class TcpProxy:
         """Pass on what waits, and what comes."""
         self._flowing.set()
 
+    def forget(self) -> None:
+        """Pass nothing on by the connections that are there, and close none; new ones work."""
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
     async def break_connections(self) -> None:
         """End every connection; new ones are let through."""
         for pipe in self._pipes:
@@ -86,9 +92,10 @@ class TcpProxy:
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: Callable[[bytes], Messages]
     ) -> None:
+        flowing = self._flowing
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await self._flowing.wait()
+                await flowing.wait()
                 for message, moment in messages(data):
                     if self.trap is not None:
                         self._spring(moment, message, writer)
