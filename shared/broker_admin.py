@@ -153,6 +153,10 @@ class BrokerAdmin:
             {"pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": 0},
         )
 
+    async def delete_policy(self, name: str) -> None:
+        """Delete a policy of the virtual host."""
+        await self._call("DELETE", f"policies/{_part(self.vhost)}/{_part(name)}", missing_is_fine=True)
+
     async def _get(self, path: str) -> dict[str, Any] | None:
         """What is at `path`, or None where there is nothing."""
         response = await self._send("GET", path)

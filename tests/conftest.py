@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import aio_pika
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.stack.errors import StackError
@@ -15,6 +16,7 @@ from shared.broker_admin import BrokerAdmin
 from shared.database import SERVICE_ROLES, open_engine
 from shared.migrations.runner import give_logins, migrate
 from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles, make_template
+from tests.support.mqtt import Mqtt, NoMqttError, spoken_versions
 from tests.support.servers import Servers, ServersError, running_servers
 from tests.support.vhosts import Vhost
 
@@ -95,6 +97,28 @@ async def session_vhost(servers: Servers, session_id: str) -> AsyncIterator[Vhos
         await admin.delete_vhost()
         for name in vhost.account_names:
             await admin.delete_account(name)
+
+
+@pytest.fixture(scope="session")
+async def mqtt_versions(servers: Servers, session_vhost: Vhost) -> dict[str, MQTTProtocolVersion]:
+    """The versions of MQTT that the broker speaks, if it puts topics onto the exchange of the gateways.
+
+    A broker that was passed in need not: without it these tests are skipped.
+    """
+    try:
+        return await spoken_versions(servers.mqtt_url, session_vhost)
+    except NoMqttError as error:
+        if servers.broker_is_yours:
+            pytest.skip(f"MBUS_TEST_MQTT_URL: {error}")
+        raise
+
+
+@pytest.fixture(params=["3.1.1", "5"])
+async def mqtt(request: pytest.FixtureRequest, mqtt_versions: dict[str, MQTTProtocolVersion], vhost: Vhost) -> Mqtt:
+    """The broker's MQTT, once for each version of it."""
+    if request.param not in mqtt_versions:
+        pytest.skip(f"this RabbitMQ speaks no MQTT {request.param}")
+    return Mqtt(vhost.mqtt_url, vhost.name, mqtt_versions[request.param])
 
 
 @pytest.fixture

@@ -48,10 +48,11 @@ def _own(settings: UpSettings) -> Servers:
     if settings.up_mode == "docker":
         raise StackError("MBUS_UP_MODE=docker leaves no place for MBUS_UP_DATABASE_URL and MBUS_UP_BROKER_URL")
     database_url, broker_url = _plain(settings.up_database_url), _plain(settings.up_broker_url)
-    management_url = None
+    management_url = mqtt_url = None
     if broker_url is not None:
         management_url = _plain(settings.broker_management_url) or management_beside(broker_url)
-    return Servers("local", database_url, broker_url, management_url)
+        mqtt_url = _plain(settings.mqtt_url)
+    return Servers("local", database_url, broker_url, management_url, mqtt_url)
 
 
 def _plain(url: SecretStr | None) -> str | None:

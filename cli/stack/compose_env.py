@@ -83,6 +83,7 @@ def host_variables(env: Mapping[str, str]) -> dict[str, str]:
         "MBUS_BROKER_MANAGEMENT_URL": loopback(
             "http", "MBUS_PUBLISHED_MANAGEMENT_PORT", login=f"mbus:{env['MBUS_BROKER_PASSWORD']}@"
         ),
+        "MBUS_MQTT_URL": loopback("mqtt", "MBUS_PUBLISHED_MQTT_PORT"),
         "MBUS_INGEST_DATABASE_URL": database("mbus_ingest", "MBUS_INGEST_DATABASE_PASSWORD"),
         "MBUS_INGEST_BROKER_URL": broker("mbus-ingest", "MBUS_INGEST_BROKER_PASSWORD"),
         "MBUS_QUERY_DATABASE_URL": database("mbus_query", "MBUS_QUERY_DATABASE_PASSWORD"),

@@ -24,7 +24,14 @@ from cli.stack.state import Servers, State
 from cli.stack.variables import server_variables, service_urls
 
 ROOM_BYTES = 500_000_000
-SERVER_PORTS = {"postgres": 15432, "rabbitmq": 15673, "management": 15674, "distribution": 15675, "epmd": 15676}
+SERVER_PORTS = {
+    "postgres": 15432,
+    "rabbitmq": 15673,
+    "mqtt": 11883,
+    "management": 15674,
+    "distribution": 15675,
+    "epmd": 15676,
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ class LocalStack:
     def _ensure_servers(self, keys: Keys, account: Account | None) -> dict[str, str]:
         """Start the embedded servers, and return the variables that name them or yours."""
         database_url, broker_url = self.servers.database_url, self.servers.broker_url
-        management_url = self.servers.management_url
+        management_url, mqtt_url = self.servers.management_url, self.servers.mqtt_url
         if not all(self.state.is_alive(name) for name in self.servers.embedded):
             self._check_room()
         waits: list[Callable[[], None]] = []
@@ -71,7 +78,7 @@ class LocalStack:
             ensure("epmd", self.state, rabbit.start_epmd, tell=self.tell)
             node = ensure("rabbitmq", self.state, rabbit.start, tell=self.tell)
             waits.append(partial(rabbit.wait, node))
-            broker_url, management_url = rabbit.url, rabbit.management_url
+            broker_url, management_url, mqtt_url = rabbit.url, rabbit.management_url, rabbit.mqtt_url
             if rabbit.stamps_messages:
                 more["MBUS_INGEST_TRUST_BROKER_STAMPS"] = "true"
         if database_url is None:
@@ -83,7 +90,11 @@ class LocalStack:
         for wait in waits:
             wait()
         return more | server_variables(
-            database_url=database_url, broker_url=broker_url, management_url=management_url, keys=keys
+            database_url=database_url,
+            broker_url=broker_url,
+            management_url=management_url,
+            mqtt_url=mqtt_url,
+            keys=keys,
         )
 
     def _check_room(self) -> None:
@@ -115,6 +126,7 @@ class LocalStack:
             password=keys.broker,
             account=account,
             port=port("rabbitmq", SERVER_PORTS["rabbitmq"]),
+            mqtt_port=port("mqtt", SERVER_PORTS["mqtt"]),
             management_port=port("management", SERVER_PORTS["management"]),
             distribution_port=port("distribution", SERVER_PORTS["distribution"]),
             epmd_port=self._port("epmd", SERVER_PORTS["epmd"], of="epmd"),
@@ -122,7 +134,7 @@ class LocalStack:
 
     def _port(self, name: str, usual: int, *, of: str) -> int:
         """The port that a running program has, or that it shall have."""
-        if self.state.is_alive(of):
+        if self.state.is_alive(of) and name in self.state.ports:
             return self.state.ports[name]
         return find_port(name, self.state, usual=usual, wanted=self.wanted_ports.get(name), tell=self.tell)
 

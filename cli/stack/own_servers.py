@@ -14,6 +14,7 @@ from shared.broker_admin import BrokerAdmin, vhost_of
 from shared.database import open_engine
 
 TIMEOUT_S = 15
+MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def management_beside(broker_url: str) -> str:
@@ -23,6 +24,14 @@ def management_beside(broker_url: str) -> str:
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     scheme, port = ("https", 15671) if parts.scheme == "amqps" else ("http", 15672)
     return f"{scheme}://{login}@{host}:{port}"
+
+
+def mqtt_beside(broker_url: str) -> str:
+    """MQTT where it usually is: on the broker's host."""
+    parts = urlsplit(broker_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    scheme = "mqtts" if parts.scheme == "amqps" else "mqtt"
+    return f"{scheme}://{host}:{MQTT_PORTS[scheme]}"
 
 
 def check_own_servers(servers: Servers) -> None:
@@ -35,6 +44,8 @@ def check_own_servers(servers: Servers) -> None:
             # First: a virtual host that is missing is not told by AMQP itself.
             await _try("MBUS_BROKER_MANAGEMENT_URL", _management(servers.broker_url), servers.management_url)
             await _try("MBUS_UP_BROKER_URL", _broker, servers.broker_url)
+        if servers.mqtt_url is not None:
+            await _try("MBUS_MQTT_URL", _mqtt, servers.mqtt_url)
 
     asyncio.run(run())
 
@@ -57,6 +68,13 @@ async def _database(url: str) -> None:
 async def _broker(url: str) -> None:
     connection = await aio_pika.connect(url, timeout=TIMEOUT_S)
     await connection.close()
+
+
+async def _mqtt(url: str) -> None:
+    # Who may log in there are gateways, and this is none.
+    parts = urlsplit(url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port or MQTT_PORTS[parts.scheme])
+    writer.close()
 
 
 def _management(broker_url: str) -> Callable[[str], Awaitable[None]]:

@@ -14,6 +14,7 @@ from cli.stack.accounts import Account, private_file, private_folder
 from cli.stack.errors import StackError
 from cli.stack.processes import BackgroundProcess, start, wait_until
 from cli.stack.strays import MARK
+from shared import topology
 
 USER = "mbus"
 START_TIMEOUT_S = 180
@@ -59,6 +60,7 @@ class EmbeddedRabbit:
     password: str
     account: Account | None
     port: int
+    mqtt_port: int
     management_port: int
     distribution_port: int
     epmd_port: int
@@ -67,6 +69,11 @@ class EmbeddedRabbit:
     def url(self) -> str:
         """The administrator's AMQP URL, of the virtual host `/`."""
         return f"amqp://{USER}:{quote(self.password, safe='')}@127.0.0.1:{self.port}/"
+
+    @property
+    def mqtt_url(self) -> str:
+        """Where it is reached over MQTT; gateways have logins of their own."""
+        return f"mqtt://127.0.0.1:{self.mqtt_port}"
 
     @property
     def management_url(self) -> str:
@@ -132,16 +139,24 @@ class EmbeddedRabbit:
             f"management.tcp.port = {self.management_port}",
             f"default_user = {USER}",
             f"default_pass = {self.password}",
+            f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.mqtt_port}",
+            # As in deploy/rabbitmq: topics `gateways/<id>/readings` become keys on the exchange of the gateways.
+            f"mqtt.exchange = {topology.GATEWAYS}",
+            "mqtt.vhost = /",
+            "mqtt.allow_anonymous = false",
             "log.console = true",
             "log.console.use_colors = off",
             "log.file = false",
         ]
         if self.stamps_messages:
             # As in deploy/rabbitmq; earlier versions do not start with these.
-            lines.append("message_interceptors.incoming.set_header_timestamp.overwrite = true")
-            lines.append("max_message_size = 5242880")
+            lines += [
+                "message_interceptors.incoming.set_header_timestamp.overwrite = true",
+                "max_message_size = 5242880",
+                "mqtt.max_packet_size_authenticated = 5242880",
+            ]
         private_file(self.folder / "rabbitmq.conf", "\n".join([*lines, ""]), self.account)
-        private_file(self.folder / "enabled_plugins", "[rabbitmq_management].\n", self.account)
+        private_file(self.folder / "enabled_plugins", "[rabbitmq_management, rabbitmq_mqtt].\n", self.account)
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
             private_file(cookie, secrets.token_hex(32), self.account)
@@ -182,7 +197,7 @@ class EmbeddedRabbit:
             self.stop(found)
 
     def _lets_in(self) -> bool:
-        if not _listens(self.port):
+        if not (_listens(self.port) and _listens(self.mqtt_port)):
             return False
         try:
             answer = httpx2.get(

@@ -1,6 +1,8 @@
 """What `mbus up` says at its end: where things are, what arrived, and what to do next."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from cli.demo import SILENT_SERIAL
 from cli.stack.arrivals import Arrivals
@@ -18,6 +20,7 @@ def closing_words(outcome: Outcome, checkout: Checkout, *, now: datetime) -> str
   query    {variables["MBUS_QUERY_URL"]}   (try {variables["MBUS_QUERY_URL"]}/docs)
   alerts   {variables["MBUS_ALERTS_URL"]}
   ingest   {variables["MBUS_INGEST_URL"]}
+  broker   {_broker(variables)}   (`mbus gateway add` lets a gateway in)
 
 {_arrived(outcome.arrivals, now)}
 
@@ -29,6 +32,15 @@ Ask for the longest silent meters of the demo tenant:
 All addresses, logins and this token are in {checkout.env_file.relative_to(checkout.root)}.
 `make status` and `make logs` show how it does, `make down` stops it and keeps the data, `make clean` removes that too.
 """
+
+
+def _broker(variables: Mapping[str, str]) -> str:
+    """Where gateways publish, without anybody's login."""
+    amqp = urlsplit(variables["MBUS_BROKER_URL"])
+    shown = [f"{amqp.scheme}://{amqp.netloc.rpartition('@')[2]}"]
+    if "MBUS_MQTT_URL" in variables:
+        shown.append(variables["MBUS_MQTT_URL"])
+    return ", ".join(shown)
 
 
 def _arrived(arrivals: Arrivals, now: datetime) -> str:

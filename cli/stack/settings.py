@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from cli.settings import CommandSettings
-from shared.settings import BrokerUrl, DatabaseUrl, HttpUrl, Port
+from shared.settings import BrokerUrl, DatabaseUrl, HttpUrl, MqttUrl, Port
 
 
 class UpSettings(CommandSettings):
@@ -15,6 +15,8 @@ class UpSettings(CommandSettings):
     up_broker_url: BrokerUrl | None = None
     broker_management_url: HttpUrl | None = None
     """Only with `up_broker_url`."""
+    mqtt_url: MqttUrl | None = None
+    """The same: where that broker is reached over MQTT, if it is."""
     up_mode: Literal["docker", "embedded"] | None = None
     query_port: Port | None = Field(default=None, gt=0)
     alerts_port: Port | None = Field(default=None, gt=0)

@@ -23,6 +23,7 @@ class Servers:
     database_url: str | None = None
     broker_url: str | None = None
     management_url: str | None = None
+    mqtt_url: str | None = None
 
     @property
     def embedded(self) -> list[str]:

@@ -98,19 +98,24 @@ def _programs(state: State, servers: Servers) -> Iterable[Line]:
         if name in here:
             process = state.processes.get(name)
             started_at = None if process is None else process.started_at
-            port = state.ports.get(name, "")
+            port = _ports(state, name)
             if started_at is None:
-                yield Line(name, "stopped", False, "", str(port))
+                yield Line(name, "stopped", False, "", port)
             else:
                 is_well = name not in SERVICES or is_ready(state.ports[name])
                 how = "runs, is not ready" if not is_well else "ready" if name in SERVICES else "runs"
-                yield Line(name, how, is_well, str(timedelta(seconds=round(time.time() - started_at))), str(port))
+                yield Line(name, how, is_well, str(timedelta(seconds=round(time.time() - started_at))), port)
+
+
+def _ports(state: State, name: str) -> str:
+    port = str(state.ports.get(name, ""))
+    return f"{port}, MQTT {state.ports['mqtt']}" if name == "rabbitmq" and "mqtt" in state.ports else port
 
 
 def _container(it: Container) -> Line:
     # What prepares the servers has ended when all is well.
     is_well = it.complaint is None and (it.state == "running" or it.service not in CONTAINERS)
-    return Line(it.service, it.complaint or it.state, is_well)
+    return Line(it.service, it.complaint or it.state, is_well, port=", ".join(map(str, sorted(it.ports))))
 
 
 async def _numbers(variables: dict[str, str]) -> tuple[Numbers, Numbers]:

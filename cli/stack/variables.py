@@ -12,7 +12,9 @@ WITH_BROKER = ("ingest", "alerts")
 AUDIENCE = "mbus"
 
 
-def server_variables(*, database_url: str, broker_url: str, management_url: str, keys: Keys) -> dict[str, str]:
+def server_variables(
+    *, database_url: str, broker_url: str, management_url: str, mqtt_url: str | None, keys: Keys
+) -> dict[str, str]:
     """What programs are told about the servers, and what signs tokens; each service has logins of its own."""
     variables = {
         "MBUS_DATABASE_URL": database_url,
@@ -21,6 +23,8 @@ def server_variables(*, database_url: str, broker_url: str, management_url: str,
         "MBUS_JWT_SECRET": keys.jwt,
         "MBUS_JWT_AUDIENCE": AUDIENCE,
     }
+    if mqtt_url is not None:
+        variables["MBUS_MQTT_URL"] = mqtt_url
     for service in SERVICES:
         login = make_url(database_url).set(username=f"mbus_{service}_{keys.name}", password=keys.service_logins)
         variables[f"MBUS_{service.upper()}_DATABASE_URL"] = login.render_as_string(hide_password=False)

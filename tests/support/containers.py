@@ -70,15 +70,18 @@ def database_container() -> Iterator[str]:
 
 
 @contextmanager
-def broker_container() -> Iterator[tuple[str, str]]:
-    """A RabbitMQ 4 with this project's settings until the block ends: the administrator's AMQP and management URL."""
+def broker_container() -> Iterator[tuple[str, str, str]]:
+    """A RabbitMQ 4 with this project's settings until the block ends.
+
+    The administrator's AMQP and management URL, and where it is reached over MQTT.
+    """
     login = f"mbus:{secrets.token_hex(16)}"
     name, password = login.split(":")
     container = (
         DockerContainer(BROKER_IMAGE)
         .with_env("RABBITMQ_DEFAULT_USER", name)
         .with_env("RABBITMQ_DEFAULT_PASS", password)
-        .with_exposed_ports(5672, 15672)
+        .with_exposed_ports(5672, 15672, 1883)
         .with_copy_into_container(BROKER_SETTINGS / "20-mbus.conf", "/etc/rabbitmq/conf.d/20-mbus.conf")
         .with_copy_into_container(BROKER_SETTINGS / "enabled_plugins", "/etc/rabbitmq/enabled_plugins")
         # The node answers over HTTP first; only then does this check ask it whether AMQP is served.
@@ -88,5 +91,5 @@ def broker_container() -> Iterator[tuple[str, str]]:
     )
     with container:
         host = container.get_container_host_ip()
-        amqp, management = container.get_exposed_port(5672), container.get_exposed_port(15672)
-        yield f"amqp://{login}@{host}:{amqp}/", f"http://{login}@{host}:{management}"
+        amqp, management, mqtt = (container.get_exposed_port(port) for port in (5672, 15672, 1883))
+        yield f"amqp://{login}@{host}:{amqp}/", f"http://{login}@{host}:{management}", f"mqtt://{host}:{mqtt}"

@@ -75,6 +75,7 @@ def broker_in(folder: Path) -> EmbeddedRabbit:
         password=secrets.token_hex(16),
         account=server_account(folder),
         port=ports.any_free(),
+        mqtt_port=ports.any_free(),
         management_port=ports.any_free(),
         distribution_port=ports.any_free(),
         epmd_port=ports.any_free(),

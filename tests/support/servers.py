@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from signal import SIGTERM, signal
 from types import FrameType
 
-from cli.stack.own_servers import management_beside
+from cli.stack.own_servers import management_beside, mqtt_beside
 from tests.support.containers import broker_container, database_container, why_no_containers
 from tests.support.embedded import embedded_broker, embedded_database
 
@@ -22,7 +22,9 @@ class Servers:
     database_url: str
     broker_url: str
     management_url: str
-    origin: str = "servers that were passed in"
+    mqtt_url: str
+    origin: str
+    broker_is_yours: bool
 
 
 class ServersError(Exception):
@@ -49,13 +51,14 @@ def running_servers(env: Mapping[str, str] = os.environ) -> Iterator[Servers]:
             case "yours":
                 broker_url = env["MBUS_TEST_BROKER_URL"]
                 management_url = env.get("MBUS_TEST_BROKER_MANAGEMENT_URL") or management_beside(broker_url)
+                mqtt_url = env.get("MBUS_TEST_MQTT_URL") or mqtt_beside(broker_url)
             case "containers":
-                broker_url, management_url = running.enter_context(broker_container())
+                broker_url, management_url, mqtt_url = running.enter_context(broker_container())
             case _:
                 broker = running.enter_context(embedded_broker())
-                broker_url, management_url = broker.url, broker.management_url
+                broker_url, management_url, mqtt_url = broker.url, broker.management_url, broker.mqtt_url
         origin = f"PostgreSQL: {database_way}, RabbitMQ: {broker_way}{why}"
-        yield Servers(database_url, broker_url, management_url, origin)
+        yield Servers(database_url, broker_url, management_url, mqtt_url, origin, broker_way == "yours")
 
 
 def _decide(env: Mapping[str, str]) -> tuple[str, str, str]:

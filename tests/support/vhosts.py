@@ -14,6 +14,7 @@ class Vhost:
     name: str
     management_url: str
     admin_url: str
+    mqtt_url: str
     ingest_name: str
     alerts_name: str
     password: str = "test"
@@ -21,7 +22,9 @@ class Vhost:
     @classmethod
     def for_session(cls, servers: Servers, session_id: str) -> Self:
         name = f"mbus-test-{session_id}"
-        return cls(name, servers.management_url, servers.broker_url, f"{name}-ingest", f"{name}-alerts")
+        return cls(
+            name, servers.management_url, servers.broker_url, servers.mqtt_url, f"{name}-ingest", f"{name}-alerts"
+        )
 
     @property
     def admin_name(self) -> str:

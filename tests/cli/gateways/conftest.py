@@ -43,9 +43,9 @@ class Commands:
     async def run(self, *arguments: str, variables: dict[str, str] | None = None) -> Finished:
         return await mbus("gateway", *arguments, variables=self._variables | (variables or {}))
 
-    async def told(self, *arguments: str) -> dict[str, Any]:
+    async def told(self, *arguments: str, variables: dict[str, str] | None = None) -> dict[str, Any]:
         """What a command that must succeed prints with `--json`."""
-        ended = await self.run(*arguments, "--json")
+        ended = await self.run(*arguments, "--json", variables=variables)
         assert ended.code == 0, ended.errors
         return dict(json.loads(ended.out))
 

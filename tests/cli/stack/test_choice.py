@@ -6,7 +6,7 @@ import pytest
 
 from cli.stack.choice import CONTAINERS, EMBEDDED, choose_servers
 from cli.stack.errors import StackError
-from cli.stack.own_servers import management_beside
+from cli.stack.own_servers import management_beside, mqtt_beside
 from cli.stack.settings import UpSettings
 from cli.stack.state import Servers
 
@@ -29,8 +29,13 @@ def test_servers_that_are_named_are_used_each_for_itself() -> None:
     assert choose(up_broker_url=BROKER, engine=None) == Servers(
         "local", broker_url=BROKER, management_url="http://me:secret@mq.example:15672"
     )
-    both = choose(up_database_url=DATABASE, up_broker_url=BROKER, broker_management_url="http://a:b@mq.example:8080")
-    assert both == Servers("local", DATABASE, BROKER, "http://a:b@mq.example:8080")
+    both = choose(
+        up_database_url=DATABASE,
+        up_broker_url=BROKER,
+        broker_management_url="http://a:b@mq.example:8080",
+        mqtt_url="mqtt://mq.example:1884",
+    )
+    assert both == Servers("local", DATABASE, BROKER, "http://a:b@mq.example:8080", "mqtt://mq.example:1884")
 
 
 def test_without_them_containers_are_used_where_an_engine_answers_and_embedded_servers_elsewhere() -> None:
@@ -62,12 +67,13 @@ def test_data_in_docker_is_not_left_behind_in_silence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("broker", "management"),
+    ("broker", "management", "mqtt"),
     [
-        ("amqp://me:se%2Fcret@mq:5673/site", "http://me:se%2Fcret@mq:15672"),
-        ("amqp://mq", "http://guest:guest@mq:15672"),
-        ("amqps://me:secret@[::1]/", "https://me:secret@[::1]:15671"),
+        ("amqp://me:se%2Fcret@mq:5673/site", "http://me:se%2Fcret@mq:15672", "mqtt://mq:1883"),
+        ("amqp://mq", "http://guest:guest@mq:15672", "mqtt://mq:1883"),
+        ("amqps://me:secret@[::1]/", "https://me:secret@[::1]:15671", "mqtts://[::1]:8883"),
     ],
 )
-def test_the_management_api_is_beside_the_broker(broker: str, management: str) -> None:
+def test_the_management_api_and_mqtt_are_beside_the_broker(broker: str, management: str, mqtt: str) -> None:
     assert management_beside(broker) == management
+    assert mqtt_beside(broker) == mqtt

@@ -218,6 +218,7 @@ def test_programs_on_this_machine_are_told_the_published_ports(tmp_path: Path) -
     env = keep_env(tmp_path / "compose.env", settings={}, tell=ignore)
     told = host_variables(env)
     assert told["MBUS_QUERY_URL"] == f"http://127.0.0.1:{env['MBUS_PUBLISHED_QUERY_PORT']}"
+    assert told["MBUS_MQTT_URL"] == f"mqtt://127.0.0.1:{env['MBUS_PUBLISHED_MQTT_PORT']}"
     assert told["MBUS_DATABASE_URL"] == (
         f"postgresql://mbus:{env['MBUS_DATABASE_PASSWORD']}@127.0.0.1:{env['MBUS_PUBLISHED_DATABASE_PORT']}/mbus"
     )

@@ -144,7 +144,9 @@ async def test_a_rabbit_comes_up_and_goes_with_its_epmd(folder: Path) -> None:
     try:
         server.wait(process)
         members = family(process, epmd)
-        assert addresses(server.port, server.management_port, server.distribution_port) == {"127.0.0.1"}
+        assert addresses(server.port, server.mqtt_port, server.management_port, server.distribution_port) == {
+            "127.0.0.1"
+        }
         assert addresses(server.epmd_port) <= {"127.0.0.1", "::1"}
         await (await aio_pika.connect(server.url)).close()
         async with BrokerAdmin(server.management_url, vhost="/") as admin:
@@ -167,6 +169,6 @@ def test_a_rabbit_whose_process_was_killed_leaves_its_ports_to_the_next(folder: 
         members = family(process)
         members[0].kill()
         assert left_of(members) == []
-        assert all(map(is_free, (server.port, server.management_port, server.distribution_port)))
+        assert all(map(is_free, (server.port, server.mqtt_port, server.management_port, server.distribution_port)))
     finally:
         server.stop(epmd)

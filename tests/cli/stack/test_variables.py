@@ -14,6 +14,7 @@ def test_services_log_in_under_names_of_this_checkout_and_keep_the_rest_of_the_u
         database_url="postgresql://me:mine@db.example:6432/mbus?ssl=require",
         broker_url="amqps://me:mine@mq.example:5671/site%2F1?heartbeat=10",
         management_url="http://me:mine@mq.example:15672",
+        mqtt_url=None,
         keys=KEYS,
     )
     assert (
@@ -22,7 +23,7 @@ def test_services_log_in_under_names_of_this_checkout_and_keep_the_rest_of_the_u
     assert (
         variables["MBUS_INGEST_BROKER_URL"] == "amqps://mbus-ingest-ab12cd:s3cret@mq.example:5671/site%2F1?heartbeat=10"
     )
-    assert "MBUS_QUERY_BROKER_URL" not in variables
+    assert not {"MBUS_QUERY_BROKER_URL", "MBUS_MQTT_URL"} & variables.keys()
     assert variables["MBUS_DATABASE_URL"] == "postgresql://me:mine@db.example:6432/mbus?ssl=require"
     services = {name: url for name, url in variables.items() if name.startswith(("MBUS_INGEST", "MBUS_ALERTS"))}
     assert len(services) == 4
