@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
 
-from services.ingest.operations import DeadLetter, GatewayDelivery
+from services.ingest.delivery import DeadLetter, GatewayDelivery
 from shared import topology
 from shared.broker import dead_letter, working_queue
 from shared.clock import Clock

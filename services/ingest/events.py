@@ -1,9 +1,12 @@
 """What a commit tells the world: for each tenant, which installations were heard, and their newest reading."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from services.ingest.moments import time_of
+from services.ingest.registry import Installation
 from services.ingest.verdicts import Accepted
 from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, ReadingsStoredEvent
 
@@ -11,21 +14,24 @@ INSTALLATIONS_PER_EVENT = 2800
 """An installation takes at most 365 bytes with its gateway, so this stays below `MAX_EVENT_BYTES`."""
 
 
-def readings_stored(accepted: Iterable[Accepted], now: datetime) -> list[ReadingsStoredEvent]:
+def readings_stored(accepted: Sequence[Accepted], now: datetime) -> list[ReadingsStoredEvent]:
     """The events of a commit, from all readings that were accepted in it, new or not.
 
     A batch that is written again after a crash so tells the same again; consumers are idempotent by content.
     """
-    newest: dict[UUID, Accepted] = {}
-    counts: dict[UUID, int] = {}
+    newest: dict[Installation, Accepted] = {}
     for reading in accepted:
-        counts[reading.installation_id] = counts.get(reading.installation_id, 0) + 1
-        known = newest.get(reading.installation_id)
-        if known is None or (reading.timestamp, reading.received_at) > (known.timestamp, known.received_at):
-            newest[reading.installation_id] = reading
+        known = newest.get(reading.installation)
+        if (
+            known is None
+            or reading.at > known.at
+            or (reading.at == known.at and reading.delivery.received > known.delivery.received)
+        ):
+            newest[reading.installation] = reading
+    counts = Counter(reading.installation for reading in accepted)
     by_tenant: dict[UUID, list[Accepted]] = {}
     for reading in newest.values():
-        by_tenant.setdefault(reading.tenant_id, []).append(reading)
+        by_tenant.setdefault(reading.installation.tenant_id, []).append(reading)
     return [
         _event(tenant_id, readings[start : start + INSTALLATIONS_PER_EVENT], counts, now)
         for tenant_id, readings in by_tenant.items()
@@ -34,22 +40,22 @@ def readings_stored(accepted: Iterable[Accepted], now: datetime) -> list[Reading
 
 
 def _event(
-    tenant_id: UUID, readings: Sequence[Accepted], counts: dict[UUID, int], now: datetime
+    tenant_id: UUID, readings: Sequence[Accepted], counts: Mapping[Installation, int], now: datetime
 ) -> ReadingsStoredEvent:
     heard = [
         InstallationHeard(
-            installation_id=reading.installation_id,
-            gateway_id=reading.gateway_id,
-            timestamp=reading.timestamp,
+            installation_id=reading.installation.id,
+            gateway_id=reading.delivery.gateway_id,
+            timestamp=time_of(reading.at),
             value=reading.value,
             rssi_dbm=reading.rssi_dbm,
             battery_level_pct=reading.battery_level_pct,
-            received_at=reading.received_at if reading.may_correct else None,
-            count=counts[reading.installation_id],
+            received_at=reading.delivery.received_at if reading.delivery.may_correct else None,
+            count=counts[reading.installation],
         )
         for reading in readings
     ]
-    gateways = sorted({reading.gateway_id for reading in readings})
+    gateways = sorted({reading.delivery.gateway_id for reading in readings})
     return ReadingsStoredEvent(
         id=str(uuid4()),
         source=SOURCE,

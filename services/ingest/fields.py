@@ -3,6 +3,7 @@
 import reprlib
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 
@@ -25,20 +26,38 @@ def is_number(value: object) -> bool:
 
 def converts(value: object, kind: Any) -> bool:
     """Whether a decoded value can be read as `kind`."""
+    return _read(value, kind) is not None
+
+
+def read_time(text: str) -> datetime | None:
+    """An ISO 8601 time with an offset, as RFC 3339 has them; None for anything else."""
+    time: datetime | None = _read(text, TimeWithOffset)
+    return time
+
+
+def read_id(text: str) -> UUID | None:
+    """An installation's id; None for what is no UUID."""
+    id_: UUID | None = _read(text, UUID)
+    return id_
+
+
+def _read(value: object, kind: Any) -> Any:
     try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
+        return msgspec.convert(value, kind)
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the second for lone surrogates
+        return None
 
 
 def fault_of_time(time: object) -> Refused | None:
     """Why `time` is no time with an offset from UTC, if it is none."""
-    if not isinstance(time, str) or not converts(time, datetime):
-        return Refused(Reason.INVALID_TIMESTAMP, f"timestamp is no ISO 8601 time: {shown(time)}")
-    if not converts(time, TimeWithOffset):
+    return None if isinstance(time, str) and read_time(time) is not None else no_time(time)
+
+
+def no_time(time: object) -> Refused:
+    """Refuse what is no time with an offset from UTC."""
+    if isinstance(time, str) and converts(time, datetime):
         return Refused(Reason.NAIVE_TIMESTAMP, f"timestamp has no offset from UTC: {shown(time)}")
-    return None
+    return Refused(Reason.INVALID_TIMESTAMP, f"timestamp is no ISO 8601 time: {shown(time)}")
 
 
 def shown(value: object) -> str:

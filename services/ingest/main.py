@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.ingest.consumer import register_consumer
+from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.metrics import IngestMetrics
-from services.ingest.operations import DeadLetter, GatewayDelivery
 from services.ingest.settings import IngestSettings
 from services.ingest.writer import ReadingWriter
 from shared import topology

@@ -4,18 +4,15 @@ A key that is there already with the same value is not touched. One with another
 transmission wins, and the trigger on `reading` keeps the old value.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import NamedTuple
-from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ingest.copy_rows import COLUMNS, encode
 from services.ingest.verdicts import Accepted
-
-Key = tuple[UUID, datetime]
 
 INCOMING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reading (
@@ -23,8 +20,6 @@ INCOMING = """
         rssi_dbm smallint, battery_level_pct smallint
     ) ON COMMIT DELETE ROWS
 """
-COLUMNS = ("meter_installation_id", "timestamp", "value", "received_at", "rssi_dbm", "battery_level_pct")
-
 # In the order of the key, so that two writers at once on the same keys wait for each other instead of deadlocking.
 _MERGE = """
     WITH merged AS (
@@ -59,30 +54,42 @@ class Round:
     """Readings of which no two have the same key, for one merge."""
 
     corrects: bool
-    readings: dict[Key, Accepted] = field(default_factory=dict)
+    readings: dict[int, Accepted] = field(default_factory=dict)
 
 
-def plan_rounds(readings: Iterable[Accepted]) -> list[Round]:
+def plan_rounds(readings: Sequence[Accepted]) -> list[Round]:
     """Arrange readings so that merging round after round acts as one by one would.
 
-    The order of acceptance by the broker decides; nearly always all fit in one round. What would change nothing needs
-    no merge and is left out: the value that its key has last, and another value that was not accepted later than it.
+    Nearly always all fit in one round.
+    """
+    first = Round(corrects=True, readings={reading.key: reading for reading in readings})
+    if len(first.readings) == len(readings) and all(reading.delivery.may_correct for reading in readings):
+        return [first]
+    return _plan_one_by_one(readings)
+
+
+def _plan_one_by_one(readings: Iterable[Accepted]) -> list[Round]:
+    """The order of acceptance by the broker decides.
+
+    What would change nothing needs no merge and is left out: the value that its key has last, and another value that
+    was not accepted later than it.
     """
     new_only = Round(corrects=False)
     rounds: list[Round] = []
-    last: dict[Key, tuple[int, Accepted]] = {}
-    for reading in sorted(readings, key=lambda reading: reading.received_at):
-        key = (reading.installation_id, reading.timestamp)
-        if not reading.may_correct:
-            new_only.readings.setdefault(key, reading)
+    last: dict[int, tuple[int, Accepted]] = {}
+    for reading in sorted(readings, key=lambda reading: reading.delivery.received):
+        if not reading.delivery.may_correct:
+            new_only.readings.setdefault(reading.key, reading)
             continue
-        number, before = last.get(key, (-1, None))
-        if before is not None and (before.value == reading.value or before.received_at == reading.received_at):
+        number, before = last.get(reading.key, (-1, None))
+        if before is not None and (
+            before.value == reading.value or before.delivery.received == reading.delivery.received
+        ):
             continue
-        last[key] = (number + 1, reading)
+        last[reading.key] = (number + 1, reading)
         if number + 1 == len(rounds):
             rounds.append(Round(corrects=True))
-        rounds[number + 1].readings[key] = reading
+        rounds[number + 1].readings[reading.key] = reading
     # Last: what may be older than it looks fills only what the others leave empty.
     return [*rounds, new_only] if new_only.readings else rounds
 
@@ -97,14 +104,19 @@ async def merge(connection: AsyncConnection, rounds: Sequence[Round]) -> Merged:
     for number, one in enumerate(rounds):
         if number:
             await connection.exec_driver_sql("TRUNCATE incoming_reading")
-        await driver.copy_records_to_table(
+        await driver.copy_to_table(
             "incoming_reading",
-            records=[reading[: len(COLUMNS)] for reading in one.readings.values()],
+            source=_once(encode(one.readings.values())),
             columns=COLUMNS,
             schema_name="pg_temp",
+            format="binary",
         )
         statement = MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY
         row = (await connection.exec_driver_sql(statement)).one()
         stored += row.stored
         corrected += row.corrected
     return Merged(stored, corrected)
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from services.ingest.fields import TimeWithOffset, converts, fault_of_time, is_number, shown
+from services.ingest.fields import converts, fault_of_time, is_number, shown
 from services.ingest.json_text import JsonText, NotJsonError
 from services.ingest.reasons import Reason, Refused
 from shared.messages.gateway import MAX_MESSAGE_BYTES
@@ -24,12 +24,15 @@ class NotAMessageError(Exception):
 
 
 class SentReading(msgspec.Struct, frozen=True, gc=False):
-    """A reading whose fields have the right types; whether they make sense is for the verdict."""
+    """A reading whose fields have the right JSON types; whether they make sense is for the verdict.
 
-    timestamp: TimeWithOffset
+    Times and ids stay text here: many readings share them, and so each is read once.
+    """
+
+    timestamp: str
     value: float
-    installation_id: UUID | None = None
-    meter_installation_id: UUID | None = None
+    installation_id: str | None = None
+    meter_installation_id: str | None = None
     meter_serial: str | None = None
     rssi_dbm: float | None = None
     battery_level_pct: float | None = None
@@ -39,6 +42,15 @@ class SentReading(msgspec.Struct, frozen=True, gc=False):
 class _Batch(msgspec.Struct, frozen=True):
     readings: list[SentReading]
     gateway_id: str | None = None
+
+
+class _One(SentReading, frozen=True, gc=False):
+    readings: msgspec.UnsetType | None = msgspec.UNSET
+    """What has `readings`, even null, is no single reading."""
+
+
+_BATCH = msgspec.json.Decoder(_Batch | list[SentReading])
+_ONE = msgspec.json.Decoder(_One)
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Payload:
     readings: Sequence[SentReading | Refused]
     claimed_gateway: str | None
     body: bytes
+    clean: Sequence[SentReading] | None = None
+    """The readings once more, where none is `Refused`."""
 
     def originals(self) -> list[str]:
         """The text of each reading as it was sent. Cuts the body up again: only for messages with refused ones."""
@@ -64,10 +78,24 @@ def parse(body: bytes) -> Payload:
     try:
         if not body.isascii():
             body.decode()  # the decoder skips unknown parts unread, but a message is UTF-8 as a whole
-        batch = msgspec.json.decode(body, type=_Batch)
+        readings, claimed = _decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return _parse_slowly(body)
-    return Payload(batch.readings, batch.gateway_id, body)
+    if len(readings) > MAX_READINGS:
+        raise NotAMessageError(f"{len(readings)} readings, more than {MAX_READINGS}")
+    return Payload(readings, claimed, body, clean=readings)
+
+
+def _decode(body: bytes) -> tuple[list[SentReading], str | None]:
+    """A message in which all is as it should be, and whom it claims to be from. Raises `MsgspecError` for others."""
+    try:
+        sent = _BATCH.decode(body)
+    except msgspec.ValidationError:
+        one = _ONE.decode(body)
+        if one.readings is not msgspec.UNSET:
+            raise
+        return [one], None
+    return (sent, None) if isinstance(sent, list) else (sent.readings, sent.gateway_id)
 
 
 def _parse_slowly(body: bytes) -> Payload:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import BigInteger, DateTime, LargeBinary, Text
 
-from services.ingest.reasons import Refused
+from services.ingest.judging import Quarantined
 
 # In the order of the unique key, for writers at once; the newest detail counts, and a replay that fails waits again.
 KEEP = text(
@@ -34,14 +34,14 @@ KEEP = text(
 )
 
 
-async def keep(connection: AsyncConnection, refused: Iterable[tuple[str, Refused, str]], now: datetime) -> None:
-    """Quarantine readings, each given as its gateway, its verdict and its original text."""
+async def keep(connection: AsyncConnection, readings: Iterable[Quarantined], now: datetime) -> None:
+    """Quarantine `readings`."""
     counts: Counter[tuple[str, str, str]] = Counter()
     details: dict[tuple[str, str, str], str] = {}
-    for gateway_id, verdict, original in refused:
-        key = (gateway_id, verdict.reason.value, original)
+    for reading in readings:
+        key = (reading.delivery.gateway_id, reading.refused.reason.value, reading.original)
         counts[key] += 1
-        details[key] = verdict.detail
+        details[key] = reading.refused.detail
     if not counts:
         return
     keys = list(counts)

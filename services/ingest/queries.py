@@ -1,4 +1,4 @@
-"""Finds the gateways and installations that a batch of readings names."""
+"""Finds the gateways and installations that a batch of readings names, as far as they are not known yet."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -8,10 +8,11 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
-from services.ingest.payload import SentReading
-from services.ingest.verdicts import Installation, Registry
-from shared.models import Gateway, MeterInstallation
+from services.ingest.fields import read_id
+from services.ingest.registry import Installation, Registry
+from shared.models import Gateway, Medium, MeterInstallation, RegistryVersion, UnitOfMeasure
 
+VERSION = select(RegistryVersion.version)
 GATEWAYS = select(Gateway.id, Gateway.tenant_id, Gateway.deleted_at).where(
     Gateway.id == any_(bindparam("gateway_ids", type_=ARRAY(Text())))
 )
@@ -21,6 +22,9 @@ INSTALLATIONS = select(
     MeterInstallation.installed_at,
     MeterInstallation.deleted_at,
     MeterInstallation.meter_serial,
+    MeterInstallation.medium,
+    MeterInstallation.unit_of_measure,
+    MeterInstallation.value_field,
 ).where(
     or_(
         MeterInstallation.id == any_(bindparam("ids", type_=ARRAY(Uuid()))),
@@ -32,30 +36,55 @@ INSTALLATIONS = select(
 )
 
 
-async def find_registry(
-    connection: AsyncConnection, gateway_ids: Iterable[str], readings: Iterable[SentReading]
-) -> Registry:
-    """What the registry has of `gateway_ids` and of the installations that `readings` name, in two statements."""
-    gateways = (await connection.execute(GATEWAYS, {"gateway_ids": sorted(set(gateway_ids))})).all()
-    tenants = {row.id: row.tenant_id for row in gateways}
-    disabled = {row.id: row.deleted_at for row in gateways if row.deleted_at is not None}
-    ids: set[UUID] = set()
-    serials: set[str] = set()
-    for reading in readings:
-        installation_id = reading.installation_id or reading.meter_installation_id
-        if installation_id is not None:
-            ids.add(installation_id)
-        elif reading.meter_serial is not None and reading.meter_serial.isprintable():
-            # The registry holds no others, and the database could not even be asked for a NUL.
-            serials.add(reading.meter_serial)
-    by_id: dict[UUID, Installation] = {}
-    by_serial: dict[tuple[UUID, str], list[Installation]] = {}
-    if ids or serials:
-        found = await connection.execute(
-            INSTALLATIONS, {"ids": list(ids), "tenant_ids": list(set(tenants.values())), "serials": list(serials)}
-        )
+async def registry_version(connection: AsyncConnection) -> UUID:
+    """The version of the registry, which changes with every change of a gateway or an installation."""
+    return (await connection.execute(VERSION)).scalar_one()
+
+
+async def learn_gateways(connection: AsyncConnection, registry: Registry, gateway_ids: Iterable[str]) -> None:
+    """Let `registry` know the gateways among `gateway_ids` that are registered."""
+    missing = set(gateway_ids) - registry.tenants_of_gateways.keys()
+    if missing:
+        found = await connection.execute(GATEWAYS, {"gateway_ids": sorted(missing)})
         for row in found:
-            installation = Installation(row.id, row.tenant_id, row.installed_at, row.deleted_at)
-            by_id[row.id] = installation
-            by_serial.setdefault((row.tenant_id, row.meter_serial), []).append(installation)
-    return Registry(tenants, by_id, by_serial, disabled)
+            registry.tenants_of_gateways[row.id] = row.tenant_id
+            if row.deleted_at is not None:
+                registry.disabled_gateways[row.id] = row.deleted_at
+
+
+async def learn_installations(
+    connection: AsyncConnection, registry: Registry, *, written_ids: Iterable[str], serials: Iterable[tuple[UUID, str]]
+) -> None:
+    """Let `registry` know the installations of these ids, as gateways wrote them, and of these tenants' serials."""
+    ids = {written: id_ for written in set(written_ids) if (id_ := read_id(written)) is not None}
+    # The registry holds no others, and the database could not even be asked for a NUL.
+    asked = {
+        (tenant_id, serial)
+        for tenant_id, serial in set(serials)
+        if serial.isprintable() and serial not in registry.meters_of(tenant_id).by_serial
+    }
+    missing = {id_ for id_ in ids.values() if id_ not in registry.by_id}
+    if missing or asked:
+        parameters = {
+            "ids": list(missing),
+            "tenant_ids": list({tenant_id for tenant_id, _ in asked}),
+            "serials": list({serial for _, serial in asked}),
+        }
+        for row in await connection.execute(INSTALLATIONS, parameters):
+            found = registry.learn(
+                Installation(
+                    row.id,
+                    row.tenant_id,
+                    row.installed_at,
+                    row.deleted_at,
+                    Medium(row.medium),
+                    UnitOfMeasure(row.unit_of_measure),
+                    row.value_field,
+                )
+            )
+            if (row.tenant_id, row.meter_serial) in asked:
+                registry.meters_of(row.tenant_id).by_serial.setdefault(row.meter_serial, []).append(found)
+    for written, id_ in ids.items():
+        installation = registry.by_id.get(id_)
+        if installation is not None:
+            registry.meters_of(installation.tenant_id).by_written_id[written] = installation

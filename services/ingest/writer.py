@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from faststream.rabbit import RabbitBroker
 
+from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.events import readings_stored
 from services.ingest.metrics import IngestMetrics
-from services.ingest.operations import DeadLetter, GatewayDelivery, store
+from services.ingest.operations import store
+from services.ingest.registry import RegistryMemory
 from shared import topology
 from shared.broker import RETRY_S, UNREACHABLE, publish
 from shared.clock import Clock
@@ -28,11 +30,12 @@ class ReadingWriter:
         self._broker = broker
         self._metrics = metrics
         self._clock = clock
+        self._memory = RegistryMemory()
 
     async def write(self, deliveries: Sequence[GatewayDelivery]) -> list[DeadLetter | None]:
         """Store and tell; for each delivery None, or why it is a dead letter."""
         started = time.perf_counter()
-        batch = await store(self._database.engine, deliveries, self._clock)
+        batch = await store(self._database.engine, deliveries, self._memory, self._clock)
         self._metrics.committed(batch, messages=len(deliveries), seconds=time.perf_counter() - started)
         for event in readings_stored(batch.accepted, self._clock()):
             await self._tell(event)

@@ -12,7 +12,7 @@ SOURCE = "/mbus/ingest"
 MAX_EVENT_BYTES = 1024 * 1024
 
 
-class InstallationHeard(msgspec.Struct, frozen=True, kw_only=True):
+class InstallationHeard(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An installation's newest reading in the commit; `count` is the number of its readings in it.
 
     `received_at` tells a correction from what it corrects; None where nobody knows which of two values is the newer.

@@ -6,6 +6,7 @@ from shared.models.gateway import Gateway
 from shared.models.meter_installation import Medium, MeterInstallation, UnitOfMeasure
 from shared.models.property import Property, PropertyConfig, Unit
 from shared.models.reading import QuarantinedReading, Reading, ReadingCorrection
+from shared.models.registry_version import RegistryVersion
 from shared.models.tenant import Tenant
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "QuarantinedReading",
     "Reading",
     "ReadingCorrection",
+    "RegistryVersion",
     "Tenant",
     "Unit",
     "UnitOfMeasure",

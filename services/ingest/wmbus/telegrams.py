@@ -1,7 +1,7 @@
 """Reads messages of wmbusmeters: one JSON object a telegram, or a list of them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,10 +19,14 @@ FULL_IDENTITY = re.compile(r"([0-9A-Fa-f]{8})\.M=.*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Telegram:
-    """A telegram that says which meter it is of and when it was received; `gateway_id` is whom it claims to be from."""
+    """A telegram that says which meter it is of and when it was received; `gateway_id` is whom it claims to be from.
+
+    `time` is what `timestamp` says.
+    """
 
     serial: str
-    timestamp: datetime
+    timestamp: str
+    time: datetime
     fields: Mapping[str, object]
     gateway_id: str | None
 
@@ -41,6 +45,13 @@ class SentTelegrams:
 
     telegrams: Sequence[Telegram | Refused]
     body: bytes
+
+    @property
+    def spellings(self) -> Iterator[str]:
+        """The serials to look for."""
+        for telegram in self.telegrams:
+            if isinstance(telegram, Telegram):
+                yield from telegram.spellings
 
     def originals(self) -> list[str]:
         """The text of each telegram as it was sent."""
@@ -82,7 +93,8 @@ def read(value: object) -> Telegram | Refused:
     claim = value.get("gateway_id")
     return Telegram(
         serial=full[1] if full else serial,
-        timestamp=msgspec.convert(value["timestamp"], datetime),
+        timestamp=value["timestamp"],
+        time=msgspec.convert(value["timestamp"], datetime),
         fields=value,
         # What is no string is shown as one, which no gateway's id equals.
         gateway_id=claim if claim is None or isinstance(claim, str) else shown(claim),

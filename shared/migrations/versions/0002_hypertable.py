@@ -22,7 +22,11 @@ def upgrade() -> None:
     loaded = op.get_bind().scalar(
         text("SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.max_background_workers')")
     )
-    if loaded:
+    # A database can be told to do without it: ALTER DATABASE … SET mbus.hypertable = off, before `mbus migrate`.
+    wanted = op.get_bind().scalar(
+        text("SELECT coalesce(current_setting('mbus.hypertable', true), '') NOT IN ('off', 'false')")
+    )
+    if loaded and wanted:
         op.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         # The primary key is the only index: a second one on time alone would cost write speed and serve no query.
         op.execute(

@@ -1,0 +1,1 @@
+"""What `mbus bench` runs: each bench makes and drops its own database and virtual host, and measures its own anchors."""

@@ -1,0 +1,1 @@
+"""`mbus bench ingest`: how close ingest comes to what COPY alone can do."""

@@ -1,0 +1,110 @@
+"""A program under measurement: a Python module in a process of its own, its metrics, and what it took."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.place import BenchError
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 30.0
+BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""getrusage(2): `ru_maxrss` is in kilobytes on Linux, in bytes on macOS."""
+
+
+class Program:
+    """A running module that serves `/metrics` on `port`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> None:
+        self._process = process
+        self._client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
+        self._log = log
+        self.peak_rss_bytes = 0
+        """The largest resident set that it had; known when it has ended."""
+        self.cpu_s = 0.0
+        """The processor time that it took, of users and system; known when it has ended."""
+
+    async def metrics(self) -> dict[str, float]:
+        """Its metrics now: the value of each sample by `name{label="value"}`, and without braces where it has none."""
+        if self._process.poll() is not None:
+            raise BenchError(f"the program ended by itself: {self._last_lines()}")
+        answer = await self._client.get("/metrics")
+        return {
+            sample.name
+            + ("{" + ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items())) + "}")
+            * bool(sample.labels): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+
+    async def _ready(self) -> None:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while True:
+                    try:
+                        await self.metrics()
+                    except httpx2.TransportError:
+                        await asyncio.sleep(0.02)
+                    else:
+                        return
+        except TimeoutError:
+            raise BenchError(f"the program did not start: {self._last_lines()}") from None
+
+    async def _stop(self) -> None:
+        await self._client.aclose()
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                _, _, usage = await asyncio.to_thread(os.wait4, self._process.pid, 0)
+        except TimeoutError:
+            self._process.kill()
+            raise BenchError("the program did not stop") from None
+        except ChildProcessError:
+            return  # it ended by itself, which was told before
+        self._process.returncode = 0
+        self.peak_rss_bytes = usage.ru_maxrss * BYTES_PER_RSS_UNIT
+        self.cpu_s = usage.ru_utime + usage.ru_stime
+
+    def _last_lines(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return " | ".join(lines[-3:]) or "it said nothing"
+
+
+@asynccontextmanager
+async def running_program(module: str, *, port: int, variables: Mapping[str, str]) -> AsyncIterator[Program]:
+    """`python -m module` with `variables` and no other `MBUS_` ones, from its first answer until the block ends."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MBUS_")}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            env=environment | dict(variables),
+            cwd=Path(__file__).parents[1],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        program = Program(process, port, log)
+        try:
+            await program._ready()
+            yield program
+        finally:
+            await program._stop()
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
