@@ -1,1 +1,1 @@
-"""What `mbus bench` runs: each bench makes and drops its own database and virtual host, and measures its own anchors."""
+"""What `mbus bench` runs: each makes and drops its own database and virtual host, and measures its own anchors."""

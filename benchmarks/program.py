@@ -48,7 +48,8 @@ class Program:
             for sample in family.samples
         }
 
-    async def _ready(self) -> None:
+    async def ready(self) -> None:
+        """Return at its first answer; `BenchError` when there is none in time."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while True:
@@ -61,7 +62,8 @@ class Program:
         except TimeoutError:
             raise BenchError(f"the program did not start: {self._last_lines()}") from None
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """End it as an operator would, and note what it took."""
         await self._client.aclose()
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
@@ -88,7 +90,8 @@ async def running_program(module: str, *, port: int, variables: Mapping[str, str
     """`python -m module` with `variables` and no other `MBUS_` ones, from its first answer until the block ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MBUS_")}
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
+        # Not asyncio's own: its watcher would take the exit status, and with it what the process took.
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 - starting takes a moment only, and it is our own module
             [sys.executable, "-m", module],
             env=environment | dict(variables),
             cwd=Path(__file__).parents[1],
@@ -97,10 +100,10 @@ async def running_program(module: str, *, port: int, variables: Mapping[str, str
         )
         program = Program(process, port, log)
         try:
-            await program._ready()
+            await program.ready()
             yield program
         finally:
-            await program._stop()
+            await program.stop()
 
 
 def free_port() -> int:

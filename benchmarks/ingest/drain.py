@@ -14,8 +14,9 @@ from benchmarks.program import Program, free_port, running_program
 from services.ingest.settings import IngestSettings
 from shared import topology
 
-IN_FLIGHT_BYTES = 16 * 1024 * 1024
 IN_FLIGHT_MESSAGES = 256
+BYTES_A_PLACE = 64 * 1024
+"""Of large messages fewer are in flight."""
 LOOK_S = 0.02
 """How often the queue is looked at while it is emptied, which costs the measured program nothing."""
 SAMPLE_S = 1.0
@@ -60,27 +61,23 @@ class Drained:
 async def fill(place: Place, messages: Iterable[Message]) -> int:
     """Publish `messages` to the queue, confirmed; how many there were."""
     count = 0
-    in_flight = 0
-    room = asyncio.Condition()
     connection = await aio_pika.connect(place.broker_url, timeout=10)
-    async with connection, connection.channel(on_return_raises=True) as channel:
+    async with connection, connection.channel(on_return_raises=True) as channel, asyncio.TaskGroup() as sending:
         exchange = await channel.get_exchange(topology.GATEWAYS)
+        room = asyncio.Semaphore(IN_FLIGHT_MESSAGES)
 
-        async def send(gateway_id: str, body: bytes) -> None:
-            nonlocal in_flight
+        async def send(gateway_id: str, body: bytes, places: int) -> None:
             message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
             await exchange.publish(message, topology.gateway_readings_key(gateway_id), timeout=60)
-            async with room:
-                in_flight -= max(len(body), IN_FLIGHT_BYTES // IN_FLIGHT_MESSAGES)
-                room.notify()
+            for _ in range(places):
+                room.release()
 
-        async with asyncio.TaskGroup() as sending:
-            for gateway_id, body in messages:
-                async with room:
-                    await room.wait_for(lambda: in_flight < IN_FLIGHT_BYTES)
-                in_flight += max(len(body), IN_FLIGHT_BYTES // IN_FLIGHT_MESSAGES)
-                count += 1
-                sending.create_task(send(gateway_id, body))
+        for gateway_id, body in messages:
+            places = 1 + len(body) // BYTES_A_PLACE
+            for _ in range(places):
+                await room.acquire()
+            count += 1
+            sending.create_task(send(gateway_id, body, places))
     return count
 
 

@@ -29,7 +29,7 @@ class Fleet:
 
 
 async def register_fleet(engine: AsyncEngine, *, gateways: int, meters: int) -> Fleet:
-    """A tenant with one property and `gateways` × `meters` installations."""
+    """A tenant with one property and so many gateways, and so many meters for each."""
     async with create_sessions(engine).begin() as session:
         tenant = Tenant(slug="bench", name="Bench")
         session.add(tenant)

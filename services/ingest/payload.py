@@ -44,13 +44,14 @@ class _Batch(msgspec.Struct, frozen=True):
     gateway_id: str | None = None
 
 
-class _One(SentReading, frozen=True, gc=False):
-    readings: msgspec.UnsetType | None = msgspec.UNSET
+class _WithoutReadings(msgspec.Struct, frozen=True):
+    readings: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """What has `readings`, even null, is no single reading."""
 
 
 _BATCH = msgspec.json.Decoder(_Batch | list[SentReading])
-_ONE = msgspec.json.Decoder(_One)
+_WITHOUT_READINGS = msgspec.json.Decoder(_WithoutReadings)
+_ONE = msgspec.json.Decoder(SentReading)
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ def _decode(body: bytes) -> tuple[list[SentReading], str | None]:
     try:
         sent = _BATCH.decode(body)
     except msgspec.ValidationError:
-        one = _ONE.decode(body)
-        if one.readings is not msgspec.UNSET:
+        if _WITHOUT_READINGS.decode(body).readings is not msgspec.UNSET:
             raise
-        return [one], None
+        one = _ONE.decode(body)
+        return [one], one.gateway_id
     return (sent, None) if isinstance(sent, list) else (sent.readings, sent.gateway_id)
 
 

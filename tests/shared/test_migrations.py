@@ -156,6 +156,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             "reading": "INSERT SELECT UPDATE",
             "reading_correction": "INSERT",
             "quarantined_reading": "INSERT SELECT UPDATE",
+            "registry_version": "SELECT",
         },
         "mbus_query": dict.fromkeys((*registry, "installation_status"), "SELECT"),
         "mbus_alerts": {

@@ -2,7 +2,6 @@
 
 import json
 import math
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -29,11 +28,16 @@ def test_the_example_of_the_protocol_is_read_whole() -> None:
         b' "value": 1234.567, "rssi_dbm": -71, "battery_level_pct": 96, "unknown": {"a": [1]}},'
         b'{"meter_serial": "71440145", "timestamp": "2026-11-01T06:00:00+01:00", "value": 88, "rssi_dbm": null}]}'
     )
-    at = datetime(2026, 11, 1, 5, tzinfo=UTC)
     assert payload.claimed_gateway == "GW-0001"
     assert payload.readings == [
-        SentReading(timestamp=at, value=1234.567, installation_id=ID, rssi_dbm=-71, battery_level_pct=96),
-        SentReading(timestamp=at, value=88, meter_serial="71440145"),
+        SentReading(
+            timestamp="2026-11-01T05:00:00Z",
+            value=1234.567,
+            installation_id=str(ID),
+            rssi_dbm=-71,
+            battery_level_pct=96,
+        ),
+        SentReading(timestamp="2026-11-01T06:00:00+01:00", value=88, meter_serial="71440145"),
     ]
 
 
@@ -50,7 +54,7 @@ def test_a_reading_by_itself_and_a_list_are_messages_and_the_other_name_of_the_i
     assert list(one.readings) * 2 == many.readings
     first = many.readings[0]
     assert isinstance(first, SentReading)
-    assert first.meter_installation_id == ID
+    assert first.meter_installation_id == str(ID)
 
 
 @pytest.mark.parametrize(

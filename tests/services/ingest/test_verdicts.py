@@ -6,41 +6,71 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from services.ingest.delivery import GatewayDelivery
 from services.ingest.events import INSTALLATIONS_PER_EVENT, readings_stored
 from services.ingest.merge import plan_rounds
+from services.ingest.moments import Moments, moment
 from services.ingest.payload import SentReading
 from services.ingest.reasons import Reason, Refused
-from services.ingest.verdicts import Accepted, Installation, Registry, judge, refuse_contradictions
+from services.ingest.registry import Installation, Registry
+from services.ingest.verdicts import (
+    FUTURE_TOLERANCE,
+    Accepted,
+    Sender,
+    judge,
+    judge_usual,
+    refuse_contradictions,
+)
 from shared.messages.readings_stored import MAX_EVENT_BYTES, encode
+from shared.models import Medium, UnitOfMeasure
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TENANT, OTHER_TENANT = uuid4(), uuid4()
-HERE = Installation(uuid4(), TENANT, NOW - timedelta(days=100), None)
-ENDED = Installation(uuid4(), TENANT, NOW - timedelta(days=200), NOW - timedelta(days=100))
-FOREIGN = Installation(uuid4(), OTHER_TENANT, NOW - timedelta(days=100), None)
-REGISTRY = Registry(
-    {"GW-1": TENANT, "GW-GONE": TENANT},
-    {one.id: one for one in (HERE, ENDED, FOREIGN)},
-    {(TENANT, "70000000"): [ENDED, HERE]},
-    {"GW-GONE": NOW - timedelta(days=1)},
-)
+
+
+def installed(
+    days_ago: int, *, until_days_ago: int | None = None, tenant_id: UUID = TENANT, id_: UUID | None = None
+) -> Installation:
+    ended = None if until_days_ago is None else NOW - timedelta(days=until_days_ago)
+    installed_at = NOW - timedelta(days=days_ago)
+    return Installation(id_ or uuid4(), tenant_id, installed_at, ended, Medium.HEAT, UnitOfMeasure.KWH, None)
+
+
+HERE, ENDED = installed(100), installed(200, until_days_ago=100)
+FOREIGN = installed(100, tenant_id=OTHER_TENANT)
+
+
+def registry() -> Registry:
+    known = Registry(
+        tenants_of_gateways={"GW-1": TENANT, "GW-GONE": TENANT},
+        disabled_gateways={"GW-GONE": NOW - timedelta(days=1)},
+    )
+    for installation in (HERE, ENDED, FOREIGN):
+        known.learn(installation)
+    known.meters_of(TENANT).by_serial["70000000"] = [ENDED, HERE]
+    known.meters_of(TENANT).by_serial["70000001"] = [HERE]
+    return known
+
+
+def delivery(gateway_id: str = "GW-1", *, received_at: datetime = NOW, may_correct: bool = True) -> GatewayDelivery:
+    return GatewayDelivery(gateway_id, b"", received_at, may_correct)
 
 
 def verdict(
-    *, sender: str = "GW-1", claimed: str | None = None, at: datetime = NOW, **fields: object
+    *, sender: str = "GW-1", claimed: str | None = None, at: datetime | str = NOW, **fields: object
 ) -> Accepted | Refused:
-    named = {"installation_id": HERE.id} if not {"installation_id", "meter_serial"} & set(fields) else {}
-    reading = SentReading(timestamp=at, value=1.5, **(named | fields))  # type: ignore[arg-type] # fields are a case's own
-    return judge(
-        reading,
-        gateway_id=sender,
-        claimed_gateway=claimed,
-        received_at=NOW,
-        may_correct=True,
-        registry=REGISTRY,
-        now=NOW,
-    )
+    """The careful verdict; the quick one must be the same, or leave the reading to it."""
+    named = {"installation_id": str(HERE.id)} if not {"installation_id", "meter_serial"} & set(fields) else {}
+    timestamp = at if isinstance(at, str) else at.isoformat()
+    reading = SentReading(timestamp=timestamp, value=1.5, **(named | fields))  # type: ignore[arg-type] # a case's own
+    who, known = Sender(delivery(sender), claimed), registry()
+    careful = judge(reading, who, registry=known, now=NOW)
+    latest = moment(NOW + FUTURE_TOLERANCE)
+    quick, odd = judge_usual([reading], who, registry=known, moments=Moments(), latest=latest)
+    assert (quick, odd) in (([careful], []), ([], [0]))
+    return careful
 
 
 def reason(result: Accepted | Refused) -> Reason | None:
@@ -48,9 +78,26 @@ def reason(result: Accepted | Refused) -> Reason | None:
 
 
 def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
-    assert verdict(rssi_dbm=-70.6, battery_level_pct=99.5) == Accepted(
-        HERE.id, NOW, 1.5, NOW, -71, 100, TENANT, "GW-1", True
+    result = verdict(rssi_dbm=-70.6, battery_level_pct=99.5)
+    assert isinstance(result, Accepted)
+    assert result.installation is HERE
+    assert (result.at, result.value, result.rssi_dbm, result.battery_level_pct) == (moment(NOW), 1.5, -71, 100)
+
+
+@pytest.mark.parametrize(
+    "usual",
+    [{}, {"meter_serial": "70000001"}, {"rssi_dbm": -70, "battery_level_pct": 50}, {"claimed": "GW-1"}],
+    ids=str,
+)
+def test_what_is_usual_needs_no_care(usual: dict[str, str]) -> None:
+    claimed = usual.pop("claimed", None)
+    named = usual if "meter_serial" in usual else {"installation_id": str(HERE.id)} | usual
+    reading = SentReading(timestamp=NOW.isoformat(), value=1.5, **named)  # type: ignore[arg-type] # a case's own
+    latest = moment(NOW + FUTURE_TOLERANCE)
+    accepted, odd = judge_usual(
+        [reading], Sender(delivery(), claimed), registry=registry(), moments=Moments(), latest=latest
     )
+    assert (len(accepted), odd) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -60,10 +107,20 @@ def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
         ({"claimed": "GW-2"}, Reason.GATEWAY_MISMATCH),
         ({"gateway_id": "GW-2"}, Reason.GATEWAY_MISMATCH),
         ({"installation_id": None}, Reason.NO_INSTALLATION),
-        ({"installation_id": UUID(int=1)}, Reason.UNKNOWN_INSTALLATION),
+        ({"installation_id": str(UUID(int=1))}, Reason.UNKNOWN_INSTALLATION),
         ({"meter_serial": "00000000"}, Reason.UNKNOWN_INSTALLATION),
-        ({"installation_id": FOREIGN.id}, Reason.FOREIGN_INSTALLATION),
-        ({"installation_id": ENDED.id}, Reason.INSTALLATION_DELETED),
+        ({"installation_id": str(FOREIGN.id)}, Reason.FOREIGN_INSTALLATION),
+        ({"installation_id": str(ENDED.id)}, Reason.INSTALLATION_DELETED),
+        ({"installation_id": "7f6c"}, Reason.INVALID_INSTALLATION_ID),
+        ({"installation_id": ""}, Reason.INVALID_INSTALLATION_ID),
+        ({"installation_id": "\ud800"}, Reason.INVALID_INSTALLATION_ID),
+        ({"installation_id": str(HERE.id).upper()}, None),
+        ({"installation_id": HERE.id.hex}, None),
+        ({"at": "2026-11-01T05:00:00"}, Reason.NAIVE_TIMESTAMP),
+        ({"at": "2026-02-30T05:00:00Z"}, Reason.INVALID_TIMESTAMP),
+        ({"at": "\ud800"}, Reason.INVALID_TIMESTAMP),
+        ({"at": "9999-12-31T23:59:00-12:00"}, Reason.IN_THE_FUTURE),
+        ({"sender": "GW-2", "claimed": "GW-1"}, Reason.GATEWAY_MISMATCH),
         ({"at": NOW + timedelta(hours=1, seconds=1)}, Reason.IN_THE_FUTURE),
         ({"at": HERE.installed_at - timedelta(days=1, seconds=1)}, Reason.BEFORE_INSTALLATION),
         ({"at": datetime.max.replace(tzinfo=UTC)}, Reason.IN_THE_FUTURE),
@@ -76,7 +133,7 @@ def test_a_good_reading_is_accepted_with_its_installation_and_tenant() -> None:
         ({"claimed": "GW-1", "gateway_id": "GW-1"}, None),
         ({"at": NOW + timedelta(hours=1)}, None),
         ({"at": HERE.installed_at - timedelta(days=1)}, None),
-        ({"installation_id": ENDED.id, "at": NOW - timedelta(days=101)}, None),
+        ({"installation_id": str(ENDED.id), "at": NOW - timedelta(days=101)}, None),
     ],
     ids=str,
 )
@@ -91,15 +148,15 @@ def test_a_serial_means_the_installation_that_had_it_then(days_ago: int, install
         assert reason(result) is Reason.BEFORE_INSTALLATION
     else:
         assert isinstance(result, Accepted)
-        assert result.installation_id == installation.id
+        assert result.installation is installation
 
 
 def test_another_value_for_the_same_meter_and_time_in_one_message_is_refused_and_a_repetition_is_not() -> None:
     first = verdict()
     assert isinstance(first, Accepted)
-    other = first._replace(value=9.0)
+    other, later = replace(first, value=9.0), replace(first, key=first.key + 1)
     refused = Refused(Reason.NO_INSTALLATION, "")
-    results = list(refuse_contradictions([first, refused, other, first, first._replace(timestamp=NOW.min)]))
+    results = list(refuse_contradictions([first, refused, other, first, later]))
     assert [reason(result) for result in results] == [
         None,
         Reason.NO_INSTALLATION,
@@ -109,7 +166,7 @@ def test_another_value_for_the_same_meter_and_time_in_one_message_is_refused_and
     ]
 
 
-IDS = [UUID(int=n) for n in range(3)]
+METERS = [installed(100, id_=UUID(int=n)) for n in range(3)]
 Sent = tuple[int, int, float, int, bool]
 sent = st.tuples(
     st.integers(0, 2), st.integers(0, 2), st.sampled_from([1.0, 2.0, 3.0]), st.integers(0, 12), st.booleans()
@@ -118,25 +175,18 @@ sent = st.tuples(
 
 def accepted(one: Sent) -> Accepted:
     installation, hour, value, received, may_correct = one
-    return Accepted(
-        IDS[installation],
-        NOW + timedelta(hours=hour),
-        value,
-        NOW + timedelta(seconds=received),
-        None,
-        None,
-        TENANT,
-        "GW-1",
-        may_correct,
-    )
+    at = moment(NOW + timedelta(hours=hour))
+    by = delivery(received_at=NOW + timedelta(seconds=received), may_correct=may_correct)
+    meter = METERS[installation]
+    return Accepted(meter.first_key + at, meter, at, value, None, None, by)
 
 
 @given(st.lists(sent, max_size=40))
 def test_merging_the_rounds_leaves_what_merging_one_by_one_in_order_would(batch: list[Sent]) -> None:
     readings = [accepted(one) for one in batch]
     one_by_one = Table()
-    for reading in sorted(readings, key=lambda reading: (not reading.may_correct, reading.received_at)):
-        one_by_one.merge(reading, may_correct=reading.may_correct)
+    for reading in sorted(readings, key=lambda reading: (not reading.delivery.may_correct, reading.delivery.received)):
+        one_by_one.merge(reading, may_correct=reading.delivery.may_correct)
     in_rounds = Table()
     for one_round in plan_rounds(readings):
         for reading in one_round.readings.values():
@@ -148,12 +198,13 @@ class Table:
     """What the merge's SQL makes of one reading after the other: every version that a key has had."""
 
     def __init__(self) -> None:
-        self.versions: dict[object, list[tuple[float, datetime]]] = {}
+        self.versions: dict[int, list[tuple[float, int]]] = {}
 
     def merge(self, reading: Accepted, *, may_correct: bool) -> None:
-        versions = self.versions.setdefault((reading.installation_id, reading.timestamp), [])
-        if not versions or (may_correct and reading.value != versions[-1][0] and reading.received_at > versions[-1][1]):
-            versions.append((reading.value, reading.received_at))
+        versions = self.versions.setdefault(reading.key, [])
+        received = reading.delivery.received
+        if not versions or (may_correct and reading.value != versions[-1][0] and received > versions[-1][1]):
+            versions.append((reading.value, received))
 
 
 def test_what_may_be_older_than_it_looks_fills_only_what_the_others_leave_empty() -> None:
@@ -174,13 +225,13 @@ def test_a_thousand_values_for_one_key_in_one_message_need_one_round() -> None:
 
 def test_a_commit_tells_the_newest_reading_of_each_installation_once_a_tenant() -> None:
     readings = [accepted((n % 2, n % 3, float(n), n, True)) for n in range(6)]
-    readings.append(readings[0]._replace(tenant_id=OTHER_TENANT, installation_id=FOREIGN.id, gateway_id="GW-9"))
+    readings.append(replace(readings[0], installation=FOREIGN, delivery=delivery("GW-9")))
     events = readings_stored(readings, NOW)
     assert {event.data.tenant_id for event in events} == {TENANT, OTHER_TENANT}
     ours = next(event.data for event in events if event.data.tenant_id == TENANT)
     assert {(one.installation_id, one.timestamp, one.count) for one in ours.installations} == {
-        (IDS[0], NOW + timedelta(hours=2), 3),
-        (IDS[1], NOW + timedelta(hours=2), 3),
+        (METERS[0].id, NOW + timedelta(hours=2), 3),
+        (METERS[1].id, NOW + timedelta(hours=2), 3),
     }
     assert ours.gateways == ["GW-1"]
 
@@ -195,7 +246,15 @@ def test_of_two_values_for_the_newest_time_the_one_that_was_received_later_is_to
 
 def test_a_large_commit_is_told_in_parts_below_the_size_limit() -> None:
     wide = [
-        Accepted(UUID(int=n), NOW, -1.7976931348623157e308, NOW, -200, 100, TENANT, f"{n:064d}", True)
+        Accepted(
+            n,
+            installed(1, id_=UUID(int=n)),
+            moment(NOW),
+            -1.7976931348623157e308,
+            -200,
+            100,
+            delivery(f"{n:064d}"),
+        )
         for n in range(2 * INSTALLATIONS_PER_EVENT + 1)
     ]
     events = readings_stored(wide, NOW)

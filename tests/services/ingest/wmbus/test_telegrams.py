@@ -20,8 +20,8 @@ def reason_of(telegram: object) -> Reason | None:
 
 def test_one_object_is_a_telegram_and_a_list_is_many() -> None:
     one, many = parse(json.dumps(HEAT).encode()), parse(json.dumps([HEAT, COLD_WATER]).encode())
-    assert one.telegrams == [Telegram("70000000", AT, HEAT, None)]
-    assert many.telegrams == [*one.telegrams, Telegram("70000000", AT, COLD_WATER, None)]
+    assert one.telegrams == [Telegram("70000000", "2026-03-01T12:00:00Z", AT, HEAT, None)]
+    assert many.telegrams == [*one.telegrams, Telegram("70000000", "2026-03-01T12:00:00Z", AT, COLD_WATER, None)]
 
 
 def test_a_field_named_readings_makes_no_batch() -> None:
