@@ -1,7 +1,7 @@
 # What is done often. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean environment test check format lock
+.PHONY: help up down status logs clean environment test check asyncapi format lock
 
 BIN := .venv/bin
 ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
@@ -40,6 +40,9 @@ check: environment ## Check format, style, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+asyncapi: environment ## Write docs/asyncapi.json anew, after a change of messages or topology
+	@$(BIN)/mbus asyncapi docs/asyncapi.json
 
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .

@@ -7,7 +7,18 @@ import traceback
 
 import typer
 
-from cli import alerts, bench, gateways, migrate, publish, registry_import, simulate, stack_commands, token
+from cli import (
+    alerts,
+    asyncapi,
+    bench,
+    gateways,
+    migrate,
+    publish,
+    registry_import,
+    simulate,
+    stack_commands,
+    token,
+)
 from cli.errors import one_line
 from cli.stack.env_file import load_env_file
 
@@ -23,7 +34,19 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(prepare)
-    for part in (stack_commands, migrate, registry_import, gateways, token, publish, simulate, alerts, bench):
+    parts = (
+        stack_commands,
+        migrate,
+        registry_import,
+        gateways,
+        token,
+        publish,
+        simulate,
+        alerts,
+        asyncapi,
+        bench,
+    )
+    for part in parts:
         part.register(app)
     return app
 

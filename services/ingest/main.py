@@ -11,11 +11,13 @@ from services.ingest.metrics import IngestMetrics
 from services.ingest.settings import IngestSettings
 from services.ingest.writer import ReadingWriter
 from shared import topology
+from shared.asyncapi.published import published_document
 from shared.broker import check, create_broker, running
 from shared.clock import Clock, utc_now
 from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
+from shared.http.asyncapi import asyncapi_router
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
 
@@ -52,10 +54,12 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
         ):
             yield
 
-    return create_http_app(
+    app = create_http_app(
         title="M-Bus ingest",
         description="Stores what gateways publish. This is its health and its metrics; readings come by RabbitMQ.",
         lifespan=lifespan,
         readiness={"database": database.check, "broker": lambda: check(broker), "writes": commits.check},
         registry=metrics_registry,
     )
+    app.include_router(asyncapi_router(published_document()))
+    return app

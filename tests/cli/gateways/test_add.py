@@ -13,7 +13,7 @@ from shared import topology
 from shared.broker_admin import BrokerAdmin
 from shared.models import Gateway
 from tests.cli.gateways.conftest import Commands
-from tests.support.messages import next_message, open_channel
+from tests.support.messages import next_message, open_channel, queue_length, writes_stamps
 from tests.support.registry import Building, create_building
 from tests.support.vhosts import Vhost
 
@@ -53,6 +53,25 @@ async def test_an_added_gateway_can_publish_under_its_own_keys_only(
     async with engine.connect() as connection:
         name = await connection.scalar(select(Gateway.name).where(Gateway.id == gateway_id))
     assert name == "In the cellar"
+
+
+@pytest.mark.parametrize("header", ["CC", "BCC"])
+async def test_a_copy_under_anothers_key_does_not_come_from_another(
+    vhost: Vhost, gateway: Commands, gateway_id: str, header: str
+) -> None:
+    """RabbitMQ routes by these headers too; before 4.0 it does not ask whether that is allowed."""
+    access = await gateway.add(gateway_id)
+    message = aio_pika.Message(b"{}", headers={header: ["gateways.GW-0001.readings", "gateways.GW-0002.wmbus"]})
+    async with open_channel(access["amqp_url"]) as channel:
+        exchange = await channel.get_exchange(topology.GATEWAYS, ensure=False)
+        try:
+            await exchange.publish(message, access["routing_key"], timeout=10)
+        except ChannelAccessRefused:
+            assert await writes_stamps(vhost.url), "only 4.x refuses"
+        else:
+            arrived = await next_message(vhost.url, topology.INGEST_READINGS)
+            assert arrived.routing_key == access["routing_key"]
+    assert await queue_length(vhost.url, topology.INGEST_READINGS) == 0
 
 
 async def declare_a_queue(channel: AbstractChannel) -> None:

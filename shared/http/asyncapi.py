@@ -1,0 +1,19 @@
+"""`/asyncapi.json`: the description of the broker's messages, for everyone, as `/openapi.json` is that of a service."""
+
+from fastapi import APIRouter, Response
+
+
+def asyncapi_router(document: bytes) -> APIRouter:
+    """The route that answers with `document`."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get(
+        "/asyncapi.json",
+        summary="What gateways publish to the broker: an AsyncAPI 3.0 document",
+        response_class=Response,
+        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+    )
+    async def asyncapi() -> Response:
+        return Response(document, media_type="application/json")
+
+    return router
