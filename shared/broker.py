@@ -64,23 +64,22 @@ def broker_may_be_away() -> Iterator[None]:
     """Raise only `UNREACHABLE` for what a broker does: the libraries have more ways to say that it is away.
 
     A connection that closes rejects those who wait on it, with a `CancelledError` that nobody asked for or with a bare
-    `Exception`. That would end a task which means to try again.
+    `Exception`. That would end a task which means to try again. And a task that is being cancelled may get another
+    error in the place of the cancellation: it would go on for ever.
     """
     try:
         yield
-    except UNREACHABLE:
-        raise
-    except (*CONNECTION_EXCEPTIONS, FastStreamException) as error:
-        raise BrokerNotReadyError(repr(error)) from error
-    except asyncio.CancelledError:
+    except (Exception, asyncio.CancelledError) as error:
         task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        if isinstance(error, UNREACHABLE):
             raise
-        raise BrokerNotReadyError("the connection was closed") from None
-    except Exception as error:
-        if type(error) is not Exception:
-            raise
-        raise BrokerNotReadyError("the connection was closed") from error
+        if isinstance(error, (*CONNECTION_EXCEPTIONS, FastStreamException)):
+            raise BrokerNotReadyError(repr(error)) from error
+        if isinstance(error, asyncio.CancelledError) or type(error) is Exception:
+            raise BrokerNotReadyError("the connection was closed") from error
+        raise
 
 
 async def publish(

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from services.ingest.consumer import register_consumer
 from services.ingest.delivery import DeadLetter, GatewayDelivery
+from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.metrics import IngestMetrics
 from services.ingest.settings import IngestSettings
 from services.ingest.writer import ReadingWriter
@@ -18,21 +19,25 @@ from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
 from shared.http.asyncapi import asyncapi_router
+from shared.queue_depths import QueueDepths
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
+
+QUEUES = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
 
 
 def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
     """The service: an HTTP face for health and metrics, and the consumer for as long as that lives."""
     metrics_registry = create_registry()
     metrics = IngestMetrics(metrics_registry)
+    flow = FlowMetrics(metrics_registry)
     database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_ingest")
     broker_url = settings.broker_url.get_secret_value()
     broker = create_broker(
         broker_url, app_id="mbus-ingest", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
     )
-    writer = ReadingWriter(database, broker, metrics, clock)
-
+    depths = QueueDepths(broker, QUEUES, metrics_registry)
+    writer = ReadingWriter(database, broker, metrics, flow, clock)
     commits = GroupCommit[GatewayDelivery, DeadLetter | None](
         writer.write,
         weigh=lambda delivery: len(delivery.body),
@@ -40,17 +45,19 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
         writers=settings.writers,
         refuses_data=refuses_data,
         suspects_data=suspects_data,
+        on_failure=flow.write_failed,
     )
+    flow.watch(commits, clock)
     register_consumer(broker, commits, clock, trust_stamps=settings.trust_broker_stamps)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # The broker ends first: handlers in flight still need the writers.
-        queues = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
         async with (
             database.open(),
             commits.running(),
-            running(broker, broker_url, queues=queues, exchanges=(topology.EVENTS,)),
+            running(broker, broker_url, queues=QUEUES, exchanges=(topology.EVENTS,)),
+            depths.running(),
         ):
             yield
 

@@ -8,6 +8,7 @@ from faststream.rabbit import RabbitBroker
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.events import readings_stored
+from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.metrics import IngestMetrics
 from services.ingest.operations import store
 from services.ingest.registry import RegistryMemory
@@ -25,10 +26,18 @@ log = get_logger(__name__)
 class ReadingWriter:
     """Commits batches and publishes their events; the messages are acknowledged only after that."""
 
-    def __init__(self, database: ServiceDatabase, broker: RabbitBroker, metrics: IngestMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: ServiceDatabase,
+        broker: RabbitBroker,
+        metrics: IngestMetrics,
+        flow: FlowMetrics,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._broker = broker
         self._metrics = metrics
+        self._flow = flow
         self._clock = clock
         self._memory = RegistryMemory()
 
@@ -36,9 +45,12 @@ class ReadingWriter:
         """Store and tell; for each delivery None, or why it is a dead letter."""
         started = time.perf_counter()
         batch = await store(self._database.engine, deliveries, self._memory, self._clock)
-        self._metrics.committed(batch, messages=len(deliveries), seconds=time.perf_counter() - started)
+        committed = time.perf_counter()
+        self._metrics.committed(batch, messages=len(deliveries), seconds=committed - started)
+        self._flow.committed(deliveries, self._clock)
         for event in readings_stored(batch.accepted, self._clock()):
             await self._tell(event)
+        self._flow.told(seconds=time.perf_counter() - committed)
         return [batch.dead_letters.get(number) for number in range(len(deliveries))]
 
     async def _tell(self, event: ReadingsStoredEvent) -> None:
@@ -54,7 +66,9 @@ class ReadingWriter:
                     message_id=event.id,
                 )
             except UNREACHABLE as error:
+                self._flow.not_published()
                 log.warning("event_not_published", event_id=event.id, error=repr(error), retry_in_s=RETRY_S)
                 await asyncio.sleep(RETRY_S)
             else:
+                self._flow.published()
                 return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from shared.http.answers import json_answer
 from shared.logs import get_logger
@@ -37,8 +37,12 @@ class Readiness:
 def health_router(
     readiness: Mapping[str, Check], registry: CollectorRegistry, *, check_timeout_s: float = CHECK_TIMEOUT_S
 ) -> APIRouter:
-    """The three routes; every check is asked at once, for at most `check_timeout_s` seconds."""
+    """The three routes; every check is asked at once, for at most `check_timeout_s` seconds.
+
+    `/metrics` asks them too, so that `mbus_ready` is true at each scrape.
+    """
     router = APIRouter(tags=["operations"])
+    ready_gauge = Gauge("mbus_ready", "1 while that part is ready, as /readyz sees it", ["check"], registry=registry)
 
     @router.get("/livez", summary="Whether the process serves", response_model=Liveness)
     async def livez() -> Response:
@@ -51,10 +55,15 @@ def health_router(
         responses={503: {"model": Readiness, "description": "A part that the service needs is not ready."}},
     )
     async def readyz() -> Response:
+        outcomes = await _outcomes()
+        ready = all(outcome == "ok" for outcome in outcomes.values())
+        return json_answer(Readiness("ok" if ready else "unavailable", outcomes), status_code=200 if ready else 503)
+
+    async def _outcomes() -> dict[str, str]:
         outcomes = await asyncio.gather(*(_outcome(name, check) for name, check in readiness.items()))
-        ready = all(outcome == "ok" for outcome in outcomes)
-        body = Readiness("ok" if ready else "unavailable", dict(zip(readiness, outcomes, strict=True)))
-        return json_answer(body, status_code=200 if ready else 503)
+        for name, outcome in zip(readiness, outcomes, strict=True):
+            ready_gauge.labels(name).set(outcome == "ok")
+        return dict(zip(readiness, outcomes, strict=True))
 
     async def _outcome(name: str, check: Check) -> str:
         try:
@@ -67,6 +76,7 @@ def health_router(
 
     @router.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
+        await _outcomes()
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
