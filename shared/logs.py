@@ -4,6 +4,7 @@ import logging
 import sys
 
 import structlog
+from opentelemetry.trace import format_trace_id, get_current_span
 
 
 def configure_logs(level: str, *, service: str) -> None:
@@ -12,6 +13,7 @@ def configure_logs(level: str, *, service: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        _add_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -42,6 +44,15 @@ def configure_logs(level: str, *, service: str) -> None:
     # The access log of a library is a line a request or message: the metrics count those.
     for chatty in ("uvicorn.access", "aio_pika", "aiormq", "faststream"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It repeats what a sender wrote into a header.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
+
+
+def _add_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    context = get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = format_trace_id(context.trace_id)
+    return event
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -3,6 +3,7 @@
 import msgspec
 from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
+from opentelemetry.trace import SpanKind, Tracer
 
 from services.alerts.metrics import AlertsMetrics
 from shared import topology
@@ -10,14 +11,15 @@ from shared.broker import dead_letter, working_queue
 from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
-from shared.messages.readings_stored import ReadingsStored, decode
+from shared.messages.readings_stored import ReadingsStored, ReadingsStoredEvent, decode
+from shared.tracing import TRACEPARENT, TRACESTATE, context_of, span
 
 log = get_logger(__name__)
 
 Folds = GroupCommit[ReadingsStored, None]
 
 
-def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics) -> None:
+def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics, tracer: Tracer) -> None:
     """Let `broker` feed events to `folds`."""
 
     @broker.subscriber(
@@ -29,6 +31,16 @@ def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             await dead_letter(broker, message, f"no readings.stored event: {error}")
             return
+        with span(
+            tracer,
+            f"fold {topology.ALERTS_READINGS_STORED}",
+            SpanKind.CONSUMER,
+            parent=context_of({TRACEPARENT: event.traceparent, TRACESTATE: event.tracestate}),
+            attributes={"messaging.system": "rabbitmq", "messaging.message.id": event.id},
+        ):
+            await _fold(message, event)
+
+    async def _fold(message: RabbitMessage, event: ReadingsStoredEvent) -> None:
         try:
             await folds.submit(event.data)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this event alone is to blame for

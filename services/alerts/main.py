@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
 
 from services.alerts.consumer import register_consumer
 from services.alerts.metrics import AlertsMetrics
@@ -21,6 +22,7 @@ from shared.messages.readings_stored import ReadingsStored
 from shared.models import InstallationState
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
+from shared.tracing import exporting, tracer_provider
 
 FOLD_AT_MOST = 20_000
 """Installations folded in one transaction."""
@@ -28,8 +30,12 @@ FOLD_AT_MOST = 20_000
 QUEUES = (topology.DEAD_LETTERS_QUEUE, topology.ALERTS_QUEUE)
 
 
-def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
-    """The service: an HTTP face for health and metrics; the consumer and the watch for as long as that lives."""
+def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: TracerProvider | None = None) -> FastAPI:
+    """The service: an HTTP face for health and metrics; the consumer and the watch for as long as that lives.
+
+    Spans go to `tracers`, else to where the environment says (`shared.tracing`).
+    """
+    tracers = tracers or tracer_provider("mbus-alerts")
     registry = create_registry()
     metrics = AlertsMetrics(registry)
     database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_alerts")
@@ -53,7 +59,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
             refuses_data=refuses_data,
             suspects_data=suspects_data,
         )
-        register_consumer(broker, folds, metrics)
+        register_consumer(broker, folds, metrics, tracers.get_tracer(__name__))
         watch = Watch(
             database,
             broker,
@@ -63,6 +69,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
             clock=clock,
         )
         async with (
+            exporting(tracers),
             database.open(),
             folds.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.ALERTS,)),

@@ -13,6 +13,7 @@ from shared.clock import Clock
 from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
+from shared.tracing import context_of, within
 
 ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
 
@@ -40,7 +41,8 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
     async def on_gateway_message(message: RabbitMessage) -> None:
         letter = await _store(message)
         if letter is not None:
-            await dead_letter(broker, message, letter.reason)
+            with within(context_of(message.headers)):
+                await dead_letter(broker, message, letter.reason)
 
     async def _store(message: RabbitMessage) -> DeadLetter | None:
         sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
@@ -52,7 +54,8 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
         try:
             return await commits.submit(delivery, alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
-            log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
+            with within(delivery.trace):
+                log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
             return DeadLetter(f"cannot be stored: {name_of(error)}")
 
 
@@ -71,6 +74,7 @@ def _delivery(
         # A stamp from the future would win over every later correction.
         received_at=min(accepted_at or now, now),
         may_correct=accepted_at is not None or not message.raw_message.redelivered,
+        trace=context_of(message.headers),
     )
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from opentelemetry.trace import SpanContext
+
 from services.ingest.moments import moment
 from shared.topology import GatewayFormat
 
@@ -13,6 +15,7 @@ class GatewayDelivery:
     """A message as it came from the broker; nothing of its body has been looked at.
 
     `may_correct` is false where nobody knows when the broker accepted it first: it may be older than what is stored.
+    `trace` is the trace context that came with it.
     """
 
     gateway_id: str
@@ -20,6 +23,7 @@ class GatewayDelivery:
     received_at: datetime
     may_correct: bool
     format: GatewayFormat = GatewayFormat.READINGS
+    trace: SpanContext | None = None
 
     @cached_property
     def received(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from opentelemetry.trace import TracerProvider
 
 from services.ingest.consumer import register_consumer
 from services.ingest.delivery import DeadLetter, GatewayDelivery
@@ -22,12 +23,17 @@ from shared.http.asyncapi import asyncapi_router
 from shared.queue_depths import QueueDepths
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
+from shared.tracing import exporting, tracer_provider
 
 QUEUES = (topology.DEAD_LETTERS_QUEUE, topology.INGEST_QUEUE)
 
 
-def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
-    """The service: an HTTP face for health and metrics, and the consumer for as long as that lives."""
+def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: TracerProvider | None = None) -> FastAPI:
+    """The service: an HTTP face for health and metrics, and the consumer for as long as that lives.
+
+    Spans go to `tracers`, else to where the environment says (`shared.tracing`).
+    """
+    tracers = tracers or tracer_provider("mbus-ingest")
     metrics_registry = create_registry()
     metrics = IngestMetrics(metrics_registry)
     flow = FlowMetrics(metrics_registry)
@@ -37,7 +43,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
         broker_url, app_id="mbus-ingest", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
     )
     depths = QueueDepths(broker, QUEUES, metrics_registry)
-    writer = ReadingWriter(database, broker, metrics, flow, clock)
+    writer = ReadingWriter(database, broker, metrics, flow, clock, tracer=tracers.get_tracer(__name__))
     commits = GroupCommit[GatewayDelivery, DeadLetter | None](
         writer.write,
         weigh=lambda delivery: len(delivery.body),
@@ -54,6 +60,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # The broker ends first: handlers in flight still need the writers.
         async with (
+            exporting(tracers),
             database.open(),
             commits.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.EVENTS,)),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from faststream.rabbit import RabbitBroker
+from opentelemetry.trace import Tracer
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.events import readings_stored
@@ -12,6 +13,7 @@ from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.metrics import IngestMetrics
 from services.ingest.operations import store
 from services.ingest.registry import RegistryMemory
+from services.ingest.traces import commit_span, event_span
 from shared import topology
 from shared.broker import RETRY_S, UNREACHABLE, publish
 from shared.clock import Clock
@@ -33,27 +35,32 @@ class ReadingWriter:
         metrics: IngestMetrics,
         flow: FlowMetrics,
         clock: Clock,
+        *,
+        tracer: Tracer,
     ) -> None:
         self._database = database
         self._broker = broker
         self._metrics = metrics
         self._flow = flow
+        self._tracer = tracer
         self._clock = clock
         self._memory = RegistryMemory()
 
     async def write(self, deliveries: Sequence[GatewayDelivery]) -> list[DeadLetter | None]:
         """Store and tell; for each delivery None, or why it is a dead letter."""
-        started = time.perf_counter()
-        batch = await store(self._database.engine, deliveries, self._memory, self._clock)
-        committed = time.perf_counter()
-        self._metrics.committed(batch, messages=len(deliveries), seconds=committed - started)
-        self._flow.committed(deliveries, self._clock)
-        for event in readings_stored(batch.accepted, self._clock()):
-            await self._tell(event)
-        self._flow.told(seconds=time.perf_counter() - committed)
+        with commit_span(self._tracer, deliveries):
+            started = time.perf_counter()
+            batch = await store(self._database.engine, deliveries, self._memory, self._clock)
+            committed = time.perf_counter()
+            self._metrics.committed(batch, messages=len(deliveries), seconds=committed - started)
+            self._flow.committed(deliveries, self._clock)
+            for event in readings_stored(batch.accepted, self._clock()):
+                with event_span(self._tracer, event, deliveries) as (traced, headers):
+                    await self._tell(traced, headers)
+            self._flow.told(seconds=time.perf_counter() - committed)
         return [batch.dead_letters.get(number) for number in range(len(deliveries))]
 
-    async def _tell(self, event: ReadingsStoredEvent) -> None:
+    async def _tell(self, event: ReadingsStoredEvent, headers: dict[str, str]) -> None:
         """Publish until it is confirmed: the commit is done, and to write it again would tell nothing new."""
         while True:
             try:
@@ -64,6 +71,7 @@ class ReadingWriter:
                     routing_key=topology.readings_stored_key(event.data.tenant_id),
                     content_type=CONTENT_TYPE,
                     message_id=event.id,
+                    headers=headers,
                 )
             except UNREACHABLE as error:
                 self._flow.not_published()

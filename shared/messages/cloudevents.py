@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -11,7 +12,10 @@ D = TypeVar("D")
 
 
 class CloudEvent(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
-    """An event: `id` is unique within `source`, and the same when the same event is published again."""
+    """An event: `id` is unique within `source`, and the same when the same event is published again.
+
+    `traceparent` and `tracestate` are CloudEvents' distributed tracing extension; they are absent without a trace.
+    """
 
     specversion: str = "1.0"
     id: str
@@ -20,3 +24,5 @@ class CloudEvent(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
     time: datetime
     datacontenttype: str = "application/json"
     data: D
+    traceparent: str | UnsetType | None = UNSET
+    tracestate: str | UnsetType | None = UNSET
