@@ -113,7 +113,7 @@ class EmbeddedRabbit:
         return start(
             [script],
             log=self.log,
-            env=self._environment(),
+            env=self.environment(),
             folder=self.folder,
             account=self.account,
             umask=0o077,
@@ -161,7 +161,8 @@ class EmbeddedRabbit:
         if not cookie.exists():
             private_file(cookie, secrets.token_hex(32), self.account)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The variables with which RabbitMQ's programs find this node and nothing of the system's own."""
         return {
             "PATH": PATH,
             "HOME": str(self.folder),

@@ -1,48 +1,111 @@
 """Servers that the tests start themselves, from a wheel and from the system's packages, in a temporary folder."""
 
 import secrets
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from typing_extensions import override
+
 from cli.stack import packages, ports
 from cli.stack.accounts import private_folder, server_account
 from cli.stack.postgres import EmbeddedPostgres
+from cli.stack.processes import BackgroundProcess
 from cli.stack.rabbitmq import EmbeddedRabbit, find_server
+from tests.support.own_servers import OwnBroker, OwnServer
+
+
+class RunningPostgres(OwnServer):
+    """An embedded PostgreSQL with its process."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.url = server.url
+        self._server = server
+        self._process: BackgroundProcess | None = None
+
+    @override
+    def start(self) -> None:
+        self._process = self._server.start()
+        self._server.wait(self._process)
+
+    @override
+    def stop(self) -> None:
+        if self._process is not None:
+            self._server.stop(self._process)
+
+
+class RunningRabbit(OwnBroker):
+    """An embedded RabbitMQ with its process; epmd runs as long as this lasts."""
+
+    def __init__(self, server: EmbeddedRabbit) -> None:
+        self.url = server.url
+        self.management_url = server.management_url
+        self.mqtt_url = server.mqtt_url
+        self._server = server
+        self._process: BackgroundProcess | None = None
+
+    @override
+    def start(self) -> None:
+        self._process = self._server.start()
+        self._server.wait(self._process)
+
+    @override
+    def stop(self) -> None:
+        if self._process is not None:
+            self._server.stop(self._process)
+
+    def drop(self) -> None:
+        """Stop it without order, because nobody wants its data back."""
+        if self._process is not None:
+            self._process.stop(patience_s=0)
+
+    @override
+    def set_memory_limit(self, share_of_memory: float) -> None:
+        script = find_server()
+        assert script is not None
+        subprocess.run(
+            [script.with_name("rabbitmqctl"), "set_vm_memory_high_watermark", f"{share_of_memory:f}"],
+            env=self._server.environment(),
+            cwd=self._server.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=60,
+            **({} if self._server.account is None else self._server.account.as_popen),
+        )
 
 
 @contextmanager
-def embedded_database() -> Iterator[EmbeddedPostgres]:
+def embedded_database() -> Iterator[RunningPostgres]:
     """A PostgreSQL server until the block ends; it does not wait for the disk."""
     with server_folder() as folder:
-        server = database_in(folder)
-        process = server.start()
+        server = RunningPostgres(database_in(folder))
         try:
-            server.wait(process)
+            server.start()
             yield server
         finally:
-            server.stop(process)
+            server.stop()
 
 
 @contextmanager
-def embedded_broker() -> Iterator[EmbeddedRabbit]:
+def embedded_broker() -> Iterator[RunningRabbit]:
     """A RabbitMQ node until the block ends; where RabbitMQ is missing it is installed, if that is allowed."""
     if find_server() is None:
         packages.install_rabbitmq(instead="MBUS_TEST_BROKER_URL", tell=print)
     with server_folder() as folder:
-        server = broker_in(folder)
-        epmd = server.start_epmd()
+        node = broker_in(folder)
+        epmd = node.start_epmd()
         try:
-            process = server.start()
+            server = RunningRabbit(node)
             try:
-                server.wait(process)
+                server.start()
                 yield server
             finally:
-                # Nobody wants its data back, so it need not close it in good order.
-                process.stop(patience_s=0)
+                server.drop()
         finally:
-            server.stop(epmd)
+            node.stop(epmd)
 
 
 @contextmanager

@@ -8,15 +8,23 @@ from signal import SIGTERM, signal
 from types import FrameType
 
 from cli.stack.own_servers import management_beside, mqtt_beside
-from tests.support.containers import broker_container, database_container, why_no_containers
-from tests.support.embedded import embedded_broker, embedded_database
+from tests.support.containers import (
+    BrokerContainer,
+    DatabaseContainer,
+    broker_container,
+    database_container,
+    why_no_containers,
+)
+from tests.support.embedded import RunningPostgres, RunningRabbit, embedded_broker, embedded_database
+from tests.support.own_servers import OwnBroker, OwnServer
 
 
 @dataclass(frozen=True)
 class Servers:
     """Administrators' URLs of the servers; tests touch only databases and vhosts that they made.
 
-    `origin` says in words where the servers come from.
+    `origin` says in words where the servers come from. Those that the tests started they may stop, too: these are
+    `own_database` and `own_broker`.
     """
 
     database_url: str
@@ -24,7 +32,8 @@ class Servers:
     management_url: str
     mqtt_url: str
     origin: str
-    broker_is_yours: bool
+    own_database: OwnServer | None = None
+    own_broker: OwnBroker | None = None
 
 
 class ServersError(Exception):
@@ -40,25 +49,38 @@ def running_servers(env: Mapping[str, str] = os.environ) -> Iterator[Servers]:
     with ExitStack() as running:
         running.callback(signal, SIGTERM, signal(SIGTERM, _as_if_interrupted))
         database_way, broker_way, why = _decide(env)
+        own_database: DatabaseContainer | RunningPostgres | None = None
+        own_broker: BrokerContainer | RunningRabbit | None = None
         match database_way:
             case "yours":
                 database_url = env["MBUS_TEST_DATABASE_URL"]
             case "containers":
-                database_url = running.enter_context(database_container())
+                own_database = running.enter_context(database_container())
+                database_url = own_database.url
             case _:
-                database_url = running.enter_context(embedded_database()).url
+                own_database = running.enter_context(embedded_database())
+                database_url = own_database.url
         match broker_way:
             case "yours":
-                broker_url = env["MBUS_TEST_BROKER_URL"]
-                management_url = env.get("MBUS_TEST_BROKER_MANAGEMENT_URL") or management_beside(broker_url)
-                mqtt_url = env.get("MBUS_TEST_MQTT_URL") or mqtt_beside(broker_url)
+                urls = _your_broker(env)
             case "containers":
-                broker_url, management_url, mqtt_url = running.enter_context(broker_container())
+                own_broker = running.enter_context(broker_container())
+                urls = own_broker.url, own_broker.management_url, own_broker.mqtt_url
             case _:
-                broker = running.enter_context(embedded_broker())
-                broker_url, management_url, mqtt_url = broker.url, broker.management_url, broker.mqtt_url
+                own_broker = running.enter_context(embedded_broker())
+                urls = own_broker.url, own_broker.management_url, own_broker.mqtt_url
         origin = f"PostgreSQL: {database_way}, RabbitMQ: {broker_way}{why}"
-        yield Servers(database_url, broker_url, management_url, mqtt_url, origin, broker_way == "yours")
+        yield Servers(database_url, *urls, origin, own_database, own_broker)
+
+
+def _your_broker(env: Mapping[str, str]) -> tuple[str, str, str]:
+    """Where a broker that was passed in is reached: over AMQP, for management, over MQTT."""
+    broker_url = env["MBUS_TEST_BROKER_URL"]
+    return (
+        broker_url,
+        env.get("MBUS_TEST_BROKER_MANAGEMENT_URL") or management_beside(broker_url),
+        env.get("MBUS_TEST_MQTT_URL") or mqtt_beside(broker_url),
+    )
 
 
 def _decide(env: Mapping[str, str]) -> tuple[str, str, str]:
