@@ -9,14 +9,16 @@ from uuid import UUID
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import topology
 from shared.broker import UNREACHABLE, broker_may_be_away
 from shared.messages.readings_stored import decode
+from shared.service_database import DATABASE_FAILURES
 from tests.faults.ledger import Correction, Found, Refused, Sent, Told, faults
 from tests.faults.processes import Ingest
+from tests.faults.sending import Fleet
 from tests.support.messages import open_channel
 from tests.support.vhosts import Vhost
 
@@ -24,6 +26,7 @@ AT_ONCE = 100
 CONFIRM_WITHIN_S = 5.0
 RETRY_S = 0.2
 LOOK_EVERY_S = 0.2
+STREAM_EVERY_S = 0.1
 
 
 class Books:
@@ -31,7 +34,7 @@ class Books:
 
     def __init__(self, engine: AsyncEngine, vhost: Vhost, *, stamped: bool) -> None:
         self.sent: list[Sent] = []
-        self.refusals = 0
+        self.not_confirmed = 0
         self._engine = engine
         self._vhost = vhost
         self._stamped = stamped
@@ -58,6 +61,13 @@ class Books:
             while left:
                 left = await self._try(left)
         self.sent += messages
+
+    async def not_confirmed_any_more(self) -> None:
+        """Wait until the broker confirms nothing."""
+        before = self.not_confirmed
+        async with asyncio.timeout(30):
+            while self.not_confirmed == before:  # noqa: ASYNC110 - as below
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _try(self, messages: Sequence[Sent]) -> list[Sent]:
         """Publish each once; returns those that were not confirmed."""
@@ -92,9 +102,45 @@ class Books:
                         message.routing_key,
                     )
         except UNREACHABLE:
-            self.refusals += 1
+            self.not_confirmed += 1
             return False
         return True
+
+    @asynccontextmanager
+    async def streaming(self, fleet: Fleet) -> AsyncIterator[None]:
+        """Send batches, now and then with bad readings among them, for as long as the block lasts."""
+        ending = asyncio.Event()
+
+        async def stream() -> None:
+            while not ending.is_set():
+                await self.send(*fleet.batches(5), fleet.spoilt(), fleet.no_message())
+                await asyncio.sleep(STREAM_EVERY_S)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stream())
+            yield
+            ending.set()
+
+    async def get_through(self, message: Sent, *, within_s: float) -> None:
+        """Send a message, and see it stored in time."""
+        await self.send(message)
+        await self.stored(message, within_s=within_s)
+
+    async def stored(self, *messages: Sent, within_s: float = 30) -> None:
+        """Wait until a reading of the last of `messages` is in the database."""
+        (meter, time), _ = messages[-1].accepted[-1]
+        query = text('SELECT count(*) FROM reading WHERE meter_installation_id = :meter AND "timestamp" = :time')
+        async with asyncio.timeout(within_s):
+            while not await self._asked(query, {"meter": meter, "time": time}):  # noqa: ASYNC110 - as below
+                await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _asked(self, query: TextClause, values: dict[str, object]) -> int:
+        """What the database says; 0 where it is away."""
+        try:
+            async with self._engine.connect() as connection:
+                return int(await connection.scalar(query, values) or 0)
+        except DATABASE_FAILURES:
+            return 0
 
     async def consumed(self, *, within_s: float = 60) -> None:
         """Wait until nothing lies in the queue any more; some may be in hand."""

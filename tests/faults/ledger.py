@@ -2,9 +2,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from uuid import UUID
 
 Key = tuple[UUID, datetime]
@@ -40,7 +40,8 @@ class Told(NamedTuple):
 class Sent:
     """A message that the broker has confirmed, in the order of sending, and where all that it says belongs.
 
-    `dead` means that it belongs in `dead-letters`, whole.
+    `dead` means that it belongs in `dead-letters`, whole. `may_be_gone` means that it was lost with its queue, unless
+    it was in hand already.
     """
 
     routing_key: str
@@ -48,6 +49,15 @@ class Sent:
     accepted: tuple[tuple[Key, float], ...] = ()
     refused: tuple[Refused, ...] = ()
     dead: bool = False
+    may_be_gone: bool = False
+
+    def as_dead_letter(self) -> Self:
+        """The same where it belongs in `dead-letters` for a reason that is not in it."""
+        return replace(self, accepted=(), refused=(), dead=True)
+
+    def if_not_gone(self) -> Self:
+        """The same where it may be lost with its queue."""
+        return replace(self, may_be_gone=True)
 
 
 @dataclass
@@ -81,7 +91,8 @@ def _in_readings(sent: list[Sent], found: Found, *, stamped: bool) -> Iterator[s
     for message in sent:
         for key, value in message.accepted:
             values[key].append(value)
-    yield from _report("readings lost", values.keys() - found.readings.keys())
+    needed = {key for message in sent if not message.may_be_gone for key, _ in message.accepted}
+    yield from _report("readings lost", needed - found.readings.keys())
     yield from _report("readings that nobody sent", found.readings.keys() - values.keys())
     yield from _report(
         "readings with a wrong value",
@@ -118,10 +129,9 @@ def _in_dead_letters(sent: list[Sent], found: Found) -> Iterator[str]:
 
 
 def _in_events(sent: list[Sent], found: Found) -> Iterator[str]:
-    keys = {key for message in sent for key, _ in message.accepted}
-    newest: dict[UUID, datetime] = {}
-    for installation, time in keys:
-        newest[installation] = max(time, newest.get(installation, time))
+    keys = {key for message in sent for key, _ in message.accepted if not message.may_be_gone}
+    newest = _newest(keys)
+    newest_ever = _newest(key for message in sent for key, _ in message.accepted)
     counts = Counter(installation for installation, _ in keys)
     told = found.told
     yield from _report("installations that no event told of", newest.keys() - told.keys())
@@ -131,12 +141,19 @@ def _in_events(sent: list[Sent], found: Found) -> Iterator[str]:
     )
     yield from _report(
         "installations told of with readings that nobody sent",
-        (it for it, last in told.items() if it not in newest or last.newest > newest[it]),
+        (it for it, last in told.items() if it not in newest_ever or last.newest > newest_ever[it]),
     )
     yield from _report(
         "installations of which not every reading was told",
         (it for it, count in counts.items() if it in told and told[it].readings < count),
     )
+
+
+def _newest(keys: Iterable[Key]) -> dict[UUID, datetime]:
+    newest: dict[UUID, datetime] = {}
+    for installation, time in keys:
+        newest[installation] = max(time, newest.get(installation, time))
+    return newest
 
 
 def _report(what: str, cases: Iterable[object]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from tests.faults.ledger import Key, Refused, Sent
 from tests.support.registry import INSTALLED_AT, Building, add_meter, create_building
 
 NEWEST = datetime(2026, 2, 1, tzinfo=UTC)
-STEP = timedelta(minutes=10)
+STEP = timedelta(minutes=5)
 METERS = 20
 
 
@@ -51,6 +51,15 @@ class Fleet:
         texts.insert(0, self._text(*good[0]))
         gateway_id = self.building.gateway_id
         refused = tuple(Refused(gateway_id, reason, original) for reason, original in bad)
+        return self._sent(f'{{"readings": [{", ".join(texts)}]}}', accepted=tuple(good), refused=refused)
+
+    def one_bad(self, *, among: int) -> Sent:
+        """A message with one bad reading among good ones."""
+        good = [self._reading() for _ in range(among)]
+        reason, original = self.chance.choice(list(self._bad(good[0])))
+        texts = [self._text(key, value) for key, value in good]
+        texts.insert(self.chance.randrange(1, among), original)
+        refused = (Refused(self.building.gateway_id, reason, original),)
         return self._sent(f'{{"readings": [{", ".join(texts)}]}}', accepted=tuple(good), refused=refused)
 
     def of_nobody(self) -> Sent:

@@ -95,12 +95,13 @@ class TcpProxy:
         flowing = self._flowing
         with suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await flowing.wait()
                 for message, moment in messages(data):
                     if self.trap is not None:
                         self._spring(moment, message, writer)
+                    await flowing.wait()
                     writer.write(message)
                 await writer.drain()
+        await flowing.wait()
         writer.close()
 
     def _spring(self, moment: Moment | None, message: bytes, writer: asyncio.StreamWriter) -> None:
