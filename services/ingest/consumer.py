@@ -7,6 +7,7 @@ from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
+from services.ingest.suspects import Suspects
 from shared import topology
 from shared.broker import dead_letter, working_queue
 from shared.clock import Clock
@@ -16,9 +17,6 @@ from shared.logs import get_logger
 from shared.tracing import context_of, within
 
 ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
-
-SUSPICIOUS_DELIVERIES = 3
-"""A message that came back this often may be what took its worker down: it is written alone."""
 
 ACCEPTED_AT_HEADER = "timestamp_in_ms"
 """RabbitMQ's message interceptor sets it (deploy/rabbitmq); it stays the same when a message is delivered again."""
@@ -30,6 +28,7 @@ Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
 
 def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, trust_stamps: bool) -> None:
     """Let `broker` feed gateway messages to `commits`; `trust_stamps` says whether the broker stamps them."""
+    suspects = Suspects()
 
     @broker.subscriber(
         working_queue(topology.INGEST_QUEUE),
@@ -52,7 +51,8 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
         content = topology.GatewayFormat(sender[2])
         delivery = _delivery(message, sender[1], content, accepted_at=accepted_at, now=clock())
         try:
-            return await commits.submit(delivery, alone=_times_returned(message) >= SUSPICIOUS_DELIVERIES)
+            async with suspects.turn(_times_returned(message)) as alone:
+                return await commits.submit(delivery, alone=alone)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
             with within(delivery.trace):
                 log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])

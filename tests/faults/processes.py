@@ -34,6 +34,7 @@ class Ingest:
         self._heartbeat_s = heartbeat_s
         self._process: asyncio.subprocess.Process | None = None
         self._log_starts_at = 0
+        self._killed = False
 
     @classmethod
     @asynccontextmanager
@@ -76,16 +77,18 @@ class Ingest:
                 stdout=output,
                 stderr=output,
             )
+        self._killed = False
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._process is not None and self._process.returncode is None
+        """Whether it was started, and has neither ended nor been killed."""
+        return self._process is not None and self._process.returncode is None and not self._killed
 
     def kill(self) -> None:
         """Kill it with -9, now."""
         if self._process is not None and self.runs:
             self._process.send_signal(SIGKILL)
+            self._killed = True
             self.deaths += 1
 
     async def ended(self) -> int | None:

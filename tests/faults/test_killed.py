@@ -1,6 +1,7 @@
 """Ingest is killed with -9 at every point between taking a message and acknowledging it."""
 
 import asyncio
+import struct
 
 import pytest
 
@@ -23,4 +24,31 @@ async def test_killed_at(moment: Moment, ingest: Ingest, fleet: Fleet, books: Bo
     await asyncio.wait_for(killed.wait(), 30)
     assert await ingest.ended() == -9
     await ingest.start()
+    await books.balance(ingest)
+
+
+async def test_twenty_times_with_the_same_messages_in_hand(ingest: Ingest, fleet: Fleet, books: Books) -> None:
+    """No good message becomes a dead letter, whatever the count of its deliveries."""
+    await books.send(*fleet.batches(10), fleet.spoilt())
+    killed = ingest.kill_at(Moment.BEFORE_MERGE, times=20)
+    async with ingest.kept_alive():
+        await asyncio.wait_for(killed.wait(), 110)
+    await books.balance(ingest)
+
+
+async def test_a_message_that_kills_whoever_writes_it(ingest: Ingest, fleet: Fleet, books: Books) -> None:
+    """The others get through all the same."""
+    before, after = fleet.batches(10), fleet.batches(10)
+    killer = fleet.batch()
+    await books.send(*before[:5], killer, *before[5:])
+    killed = ingest.kill_at(Moment.IN_COPY, times=1000, seeing=struct.pack(">d", killer.accepted[0][1]))
+    async with ingest.kept_alive():
+        for batch in before:
+            await books.stored(batch, within_s=60)
+        await books.send(*after)
+        for batch in after:
+            await books.stored(batch, within_s=60)
+    assert not killed.is_set()
+    assert ingest.deaths > 3
+    ingest.database.trap = None
     await books.balance(ingest)
