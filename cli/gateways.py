@@ -98,7 +98,7 @@ def list_command(
         return
     table = Table("gateway", "tenant", "name", "state", "connected", "meters", box=None)
     for it in gateways:
-        since = f" since {it.disabled_at:%Y-%m-%d %H:%M}Z" if it.disabled_at else ""
+        since = f" since {it.disabled_at:%Y-%m-%d}" if it.disabled_at else ""
         table.add_row(
             it.gateway_id, it.tenant, it.name, it.state + since, "yes" if it.connections else "no", f"{it.meters:,}"
         )
