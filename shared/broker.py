@@ -16,6 +16,7 @@ from shared.amqp_tolerance import tolerate_odd_messages
 from shared.broker_connection import CONNECT_TIMEOUT_S, Broker
 from shared.dead_letters import headers_of
 from shared.logs import get_logger
+from shared.transmission import Transmission
 
 if TYPE_CHECKING:
     from pamqp.common import FieldValue
@@ -115,10 +116,12 @@ async def publish(
             )
 
 
-async def dead_letter(broker: RabbitBroker, message: RabbitMessage, reason: str) -> None:
+async def dead_letter(
+    broker: RabbitBroker, message: RabbitMessage, reason: str, transmission: Transmission | None = None
+) -> None:
     """Put a message aside, whole, with the reason. Acknowledge it only after this returns: then the broker has it.
 
-    Of its properties it keeps id, time, content type and the simple headers.
+    Of its properties it keeps id, time, content type and the simple headers. `transmission` is when it was received.
     """
     raw = message.raw_message
     key = raw.routing_key or ""
@@ -131,7 +134,7 @@ async def dead_letter(broker: RabbitBroker, message: RabbitMessage, reason: str)
         content_type=raw.content_type or "application/octet-stream",
         message_id=raw.message_id,
         timestamp=raw.timestamp,
-        headers=headers_of(raw.headers, reason=reason),
+        headers=headers_of(raw.headers, reason=reason, exchange=raw.exchange or "", transmission=transmission),
     )
 
 

@@ -18,12 +18,15 @@ LOOKS_WITHOUT_CONNECTIONS = 2
 SERVICE_ACCOUNT = "mbus-service"
 GATEWAY_ACCOUNT = "mbus-gateway"
 
+FORMATS = "|".join(topology.GatewayFormat)
+
 SERVICE_PERMISSIONS: dict[str, Permissions] = {
     # Declaring something identically needs the right to configure it; binding a queue, to write it and to read the
     # exchange; a queue with a dead-letter exchange, to read the queue and to write that exchange.
     "ingest": Permissions(
         configure=r"^(gateways|ingest\.readings|events|dead-letters)$",
-        write=r"^(ingest\.readings|events|dead-letters)$",
+        # `gateways` to replay what was in quarantine.
+        write=r"^(ingest\.readings|gateways|events|dead-letters)$",
         read=r"^(gateways|ingest\.readings|dead-letters)$",
     ),
     "alerts": Permissions(
@@ -32,6 +35,19 @@ SERVICE_PERMISSIONS: dict[str, Permissions] = {
         # `ingest.readings` only to see whether it is empty, before a silence is judged.
         read=r"^(events|alerts\.readings-stored|dead-letters|ingest\.readings)$",
     ),
+}
+
+
+SERVICE_TOPICS: dict[str, tuple[TopicPermissions, ...]] = {
+    "ingest": (
+        TopicPermissions(
+            exchange=topology.GATEWAYS,
+            write=rf"^gateways\.{topology.GATEWAY_ID.pattern}\.({FORMATS})$",
+            read=rf"^gateways\.\*\.({FORMATS})$",  # the keys of its queue's bindings
+        ),
+        TopicPermissions(exchange=topology.EVENTS, write=r"^readings\.stored\.[0-9a-f-]{36}$", read=NOTHING),
+    ),
+    "alerts": (),
 }
 
 
@@ -54,6 +70,7 @@ async def prepare_broker(admin: BrokerAdmin, broker_url: str, logins: Mapping[st
             unquote(parts.password or ""),
             SERVICE_PERMISSIONS[service],
             kind=SERVICE_ACCOUNT,
+            topics=SERVICE_TOPICS[service],
         )
 
 
@@ -70,11 +87,7 @@ async def put_gateway_account(admin: BrokerAdmin, gateway_id: str, password: str
         Permissions(configure=NOTHING, write=f"^{topology.GATEWAYS}$", read=NOTHING),
         kind=GATEWAY_ACCOUNT,
         topics=(
-            TopicPermissions(
-                exchange=topology.GATEWAYS,
-                write=rf"^gateways\.{gateway_id}\.({'|'.join(topology.GatewayFormat)})$",
-                read=NOTHING,
-            ),
+            TopicPermissions(exchange=topology.GATEWAYS, write=rf"^gateways\.{gateway_id}\.({FORMATS})$", read=NOTHING),
         ),
     )
 

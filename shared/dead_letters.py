@@ -9,8 +9,13 @@ from typing import Any
 from pamqp import decode, encode
 from pamqp.common import FieldTable
 
+from shared.transmission import Transmission
+
 REASON_HEADER = "x-mbus-reason"
 """Why a message is a dead letter."""
+
+EXCHANGE_HEADER = "x-mbus-exchange"
+"""To which exchange it was published; its routing key is that of the dead letter."""
 
 MOST_REASON_CHARACTERS = 1_000
 MOST_HEADER_BYTES = 32 * 1024
@@ -22,8 +27,18 @@ NOT_THE_SENDERS = frozenset({"CC", "BCC", "x-delivery-count"})
 """The first two would send the dead letter elsewhere, or have it refused; the last is a count of this delivery."""
 
 
-def headers_of(headers: Mapping[str, Any], *, reason: str) -> FieldTable:
-    """The reason, and the simple ones among `headers` that arrive as they are sent, as far as there is room."""
+def headers_of(
+    headers: Mapping[str, Any], *, reason: str, exchange: str, transmission: Transmission | None = None
+) -> FieldTable:
+    """Those of a dead letter: the simple ones among `headers`, and why, from where and of when it is."""
+    kept = simple_headers(headers)
+    kept[REASON_HEADER] = reason[:MOST_REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
+    kept[EXCHANGE_HEADER] = exchange
+    return kept if transmission is None else {**kept, **transmission.headers()}
+
+
+def simple_headers(headers: Mapping[str, Any]) -> FieldTable:
+    """The simple ones among `headers` that arrive as they are sent, as far as there is room."""
     kept: FieldTable = {}
     room = MOST_HEADER_BYTES
     for name, value in headers.items():
@@ -31,7 +46,6 @@ def headers_of(headers: Mapping[str, Any], *, reason: str) -> FieldTable:
         if size is not None and size <= room and name not in NOT_THE_SENDERS:
             kept[name] = value
             room -= size
-    kept[REASON_HEADER] = reason[:MOST_REASON_CHARACTERS].encode("utf-8", "backslashreplace").decode()
     return kept
 
 

@@ -7,6 +7,7 @@ from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
+from services.ingest.metrics import IngestMetrics
 from services.ingest.suspects import Suspects
 from shared import topology
 from shared.broker import dead_letter, working_queue
@@ -15,6 +16,7 @@ from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
 from shared.logs import get_logger
 from shared.tracing import context_of, within
+from shared.transmission import Transmission
 
 ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
 
@@ -26,7 +28,9 @@ log = get_logger(__name__)
 Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
 
 
-def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, trust_stamps: bool) -> None:
+def register_consumer(
+    broker: RabbitBroker, commits: Commits, metrics: IngestMetrics, clock: Clock, *, trust_stamps: bool
+) -> None:
     """Let `broker` feed gateway messages to `commits`; `trust_stamps` says whether the broker stamps them."""
     suspects = Suspects()
 
@@ -38,18 +42,37 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
         title="gateway messages",
     )
     async def on_gateway_message(message: RabbitMessage) -> None:
-        letter = await _store(message)
+        replayed = Transmission.of_replay(message.headers)
+        transmission = _transmission(message, replayed, accepted_at=_accepted_at(message) if trust_stamps else None)
+        letter = await _store(message, transmission, is_replay=replayed is not None)
         if letter is not None:
             with within(context_of(message.headers)):
-                await dead_letter(broker, message, letter.reason)
+                await dead_letter(broker, message, letter.reason, transmission)
+            metrics.dead_lettered()
 
-    async def _store(message: RabbitMessage) -> DeadLetter | None:
+    def _transmission(
+        message: RabbitMessage, replayed: Transmission | None, *, accepted_at: datetime | None
+    ) -> Transmission:
+        now = clock()
+        # A stamp from the future would win over every later correction.
+        received_at = min(accepted_at or now, now)
+        if replayed is not None:
+            return Transmission(min(received_at, replayed.received_at), replayed.may_correct)
+        return Transmission(received_at, accepted_at is not None or not message.raw_message.redelivered)
+
+    async def _store(message: RabbitMessage, transmission: Transmission, *, is_replay: bool) -> DeadLetter | None:
         sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
         if sender is None:
             return DeadLetter("the routing key names no gateway")
-        accepted_at = _accepted_at(message) if trust_stamps else None
-        content = topology.GatewayFormat(sender[2])
-        delivery = _delivery(message, sender[1], content, accepted_at=accepted_at, now=clock())
+        delivery = GatewayDelivery(
+            gateway_id=sender[1],
+            format=topology.GatewayFormat(sender[2]),
+            body=message.body,
+            received_at=transmission.received_at,
+            may_correct=transmission.may_correct,
+            is_replay=is_replay,
+            trace=context_of(message.headers),
+        )
         try:
             async with suspects.turn(_times_returned(message)) as alone:
                 return await commits.submit(delivery, alone=alone)
@@ -57,25 +80,6 @@ def register_consumer(broker: RabbitBroker, commits: Commits, clock: Clock, *, t
             with within(delivery.trace):
                 log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
             return DeadLetter(f"cannot be stored: {name_of(error)}")
-
-
-def _delivery(
-    message: RabbitMessage,
-    gateway_id: str,
-    content: topology.GatewayFormat,
-    *,
-    accepted_at: datetime | None,
-    now: datetime,
-) -> GatewayDelivery:
-    return GatewayDelivery(
-        gateway_id=gateway_id,
-        format=content,
-        body=message.body,
-        # A stamp from the future would win over every later correction.
-        received_at=min(accepted_at or now, now),
-        may_correct=accepted_at is not None or not message.raw_message.redelivered,
-        trace=context_of(message.headers),
-    )
 
 
 def _accepted_at(message: RabbitMessage) -> datetime | None:

@@ -15,7 +15,7 @@ class GatewayDelivery:
     """A message as it came from the broker; nothing of its body has been looked at.
 
     `may_correct` is false where nobody knows when the broker accepted it first: it may be older than what is stored.
-    `trace` is the trace context that came with it.
+    `trace` is the trace context that came with it. Of a replay, `received_at` is when its original was received.
     """
 
     gateway_id: str
@@ -23,6 +23,7 @@ class GatewayDelivery:
     received_at: datetime
     may_correct: bool
     format: GatewayFormat = GatewayFormat.READINGS
+    is_replay: bool = False
     trace: SpanContext | None = None
 
     @cached_property

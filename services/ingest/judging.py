@@ -1,5 +1,6 @@
 """Judges the messages of a batch: at once what is usual, and what is odd when the registry has been asked for it."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from uuid import UUID
 from services.ingest.delivery import GatewayDelivery
 from services.ingest.moments import Moments, moment
 from services.ingest.payload import Payload, SentReading
-from services.ingest.reasons import Refused
+from services.ingest.reasons import Reason, Refused
 from services.ingest.registry import Registry
 from services.ingest.verdicts import (
     FUTURE_TOLERANCE,
@@ -19,6 +20,9 @@ from services.ingest.verdicts import (
     refuse_contradictions,
     written_id,
 )
+
+MAX_CLAIM = 100
+"""Characters; a gateway's id has 64 at most, and a message may have thousands of readings under a claim."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,20 @@ def finish(judgement: Judgement, registry: Registry, now: datetime) -> None:
     judgement.accepted, judgement.odd = accepted, []
     if refused:
         originals = judgement.payload.originals()
-        delivery = judgement.sender.delivery
-        judgement.quarantined = [Quarantined(delivery, verdict, originals[number]) for number, verdict in refused]
+        judgement.quarantined = [
+            Quarantined(judgement.sender.delivery, verdict, _original(judgement, number, verdict, originals[number]))
+            for number, verdict in refused
+        ]
+
+
+def _original(judgement: Judgement, number: int, refused: Refused, original: str) -> str:
+    """A reading's text, within what its message claims if it is refused for that: so a replay is refused as it was."""
+    reading, claimed = judgement.payload.readings[number], judgement.sender.claimed_gateway
+    if refused.reason is not Reason.GATEWAY_MISMATCH or claimed is None or isinstance(reading, Refused):
+        return original
+    if reading.gateway_id not in {None, judgement.sender.gateway_id}:
+        return original  # it says so itself
+    return f'{{"gateway_id": {json.dumps(claimed[:MAX_CLAIM])}, "readings": [{original}]}}'
 
 
 def _in_order(judgement: Judgement, registry: Registry, now: datetime) -> Iterator[Accepted | Refused]:

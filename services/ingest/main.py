@@ -10,6 +10,7 @@ from services.ingest.consumer import register_consumer
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.metrics import IngestMetrics
+from services.ingest.replaying import Replaying
 from services.ingest.settings import IngestSettings
 from services.ingest.writer import ReadingWriter
 from shared import topology
@@ -44,6 +45,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     )
     depths = QueueDepths(broker, QUEUES, metrics_registry)
     writer = ReadingWriter(database, broker, metrics, flow, clock, tracer=tracers.get_tracer(__name__))
+    replaying = Replaying(database, broker, metrics, clock, interval_s=settings.replay_interval_s)
     commits = GroupCommit[GatewayDelivery, DeadLetter | None](
         writer.write,
         weigh=lambda delivery: len(delivery.body),
@@ -54,7 +56,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
         on_failure=flow.write_failed,
     )
     flow.watch(commits, clock)
-    register_consumer(broker, commits, clock, trust_stamps=settings.trust_broker_stamps)
+    register_consumer(broker, commits, metrics, clock, trust_stamps=settings.trust_broker_stamps)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,6 +67,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
             commits.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.EVENTS,)),
             depths.running(),
+            replaying.running(),
         ):
             yield
 

@@ -24,9 +24,13 @@ from shared.topology import GatewayFormat
 
 @dataclass(frozen=True)
 class StoredBatch:
-    """What became of a batch: which messages are dead letters, which readings count as heard, and the sums."""
+    """What became of a batch: which messages are dead letters, which readings count as heard, and the sums.
+
+    `received` is how many readings the messages were found to hold; it is no sum of the others, but must equal it.
+    """
 
     dead_letters: dict[int, DeadLetter]
+    received: int
     accepted: list[Accepted]
     merged: Merged
     quarantined: int
@@ -43,15 +47,16 @@ async def store(
     """Judge and store every reading in `deliveries`. All or nothing, and safe to repeat."""
     messages, dead_letters = _parse(deliveries)
     if not messages:
-        return StoredBatch(dead_letters, [], Merged(0, 0), 0)
+        return StoredBatch(dead_letters, 0, [], Merged(0, 0), 0)
     async with engine.begin() as connection:
         now = clock()
         judgements = await _judge(connection, messages, memory, now)
         accepted = [reading for judgement in judgements for reading in judgement.accepted]
         quarantined = [reading for judgement in judgements for reading in judgement.quarantined]
         merged = await merge(connection, plan_rounds(accepted)) if accepted else Merged(0, 0)
-        await keep(connection, quarantined, now)
-    return StoredBatch(dead_letters, accepted, merged, len(quarantined))
+        await keep(connection, quarantined)
+    received = sum(message.count for _, message in messages)
+    return StoredBatch(dead_letters, received, accepted, merged, len(quarantined))
 
 
 def _parse(

@@ -67,6 +67,11 @@ class Payload:
     clean: Sequence[SentReading] | None = None
     """The readings once more, where none is `Refused`."""
 
+    @property
+    def count(self) -> int:
+        """How many readings the message was found to hold."""
+        return len(self.readings)
+
     def originals(self) -> list[str]:
         """The text of each reading as it was sent. Cuts the body up again: only for messages with refused ones."""
         return [element.text for element in _elements(JsonText.parse(self.body))]

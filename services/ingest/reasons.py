@@ -1,6 +1,7 @@
 """Why a reading goes to quarantine."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -32,7 +33,13 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Refused:
-    """A reading that is not stored, with what a person needs to see why."""
+    """A reading that is not stored, with what a person needs to see why.
+
+    `awaits` names what is not in the registry and may come: a gateway's id, or an installation's id or serial. Where
+    it is set, `timestamp` is the reading's, in UTC.
+    """
 
     reason: Reason
     detail: str
+    awaits: str | None = None
+    timestamp: datetime | None = None

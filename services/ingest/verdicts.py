@@ -1,8 +1,8 @@
 """The verdict on a reading: it belongs to an installation of the sender's tenant, at a time that can be, or why not."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from services.ingest.moments import Moments, moment
 from services.ingest.payload import SentReading
 from services.ingest.reasons import Reason, Refused
 from services.ingest.registry import EARLY_TOLERANCE, Installation, Registry
+from shared.registry.cells import MAX_SERIAL
 
 FUTURE_TOLERANCE = timedelta(hours=1)
 """A stopped or wild clock must not hold an installation fresh for ever."""
@@ -113,12 +114,12 @@ def judge(reading: SentReading, sender: Sender, *, registry: Registry, now: date
             return gateway_mismatch(sender.gateway_id, claim)
     tenant_id = registry.tenants_of_gateways.get(sender.gateway_id)
     if tenant_id is None:
-        return unknown_gateway(sender.gateway_id)
+        return unknown_gateway(sender.gateway_id, time)
     found = _find(reading, time, tenant_id, registry)
     if isinstance(found, Refused):
         return found
     fault = (
-        _fault_of_time(time, found, now)
+        _fault_of_time(reading, time, found, now)
         or _fault_of_gateway(time, sender.gateway_id, registry)
         or _fault_of_extras(reading)
     )
@@ -157,9 +158,9 @@ def written_id(reading: SentReading) -> str | None:
     return reading.meter_installation_id if reading.installation_id is None else reading.installation_id
 
 
-def unknown_gateway(gateway_id: str) -> Refused:
+def unknown_gateway(gateway_id: str, time: datetime) -> Refused:
     """Refuse what a gateway sent that nobody registered."""
-    return Refused(Reason.UNKNOWN_GATEWAY, f"no gateway {gateway_id!r} is registered")
+    return _until(gateway_id, time, Refused(Reason.UNKNOWN_GATEWAY, f"no gateway {gateway_id!r} is registered"))
 
 
 def gateway_mismatch(gateway_id: str, claim: str) -> Refused:
@@ -167,30 +168,42 @@ def gateway_mismatch(gateway_id: str, claim: str) -> Refused:
     return Refused(Reason.GATEWAY_MISMATCH, f"sent by {gateway_id!r}, but claims to be from {claim[:100]!r}")
 
 
-def unknown_meter(serial: str) -> Refused:
+def unknown_meter(serial: str, time: datetime) -> Refused:
     """Refuse what is from a meter that nobody registered."""
-    return Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {serial[:100]!r} is registered")
+    return _until(serial, time, Refused(Reason.UNKNOWN_INSTALLATION, f"no meter {serial[:100]!r} is registered"))
+
+
+def _until(awaits: str, time: datetime, refused: Refused) -> Refused:
+    """`refused` for as long as the registry is as it is about `awaits`, if it can hold that at all."""
+    if not 0 < len(awaits) <= MAX_SERIAL or not awaits.isprintable():
+        return refused
+    try:
+        in_utc = time.astimezone(UTC)
+    except OverflowError:  # at an end of the calendar, which UTC does not reach
+        in_utc = datetime.min.replace(tzinfo=UTC) if time.year == 1 else datetime.max.replace(tzinfo=UTC)
+    return replace(refused, awaits=awaits, timestamp=in_utc)
 
 
 def _find(reading: SentReading, time: datetime, tenant_id: UUID, registry: Registry) -> Installation | Refused:
     written = written_id(reading)
     if written is not None:
-        return _find_by_id(written, tenant_id, registry)
+        return _find_by_id(written, time, tenant_id, registry)
     if reading.meter_serial is None:
         return Refused(Reason.NO_INSTALLATION, "neither installation_id nor meter_serial is given")
     candidates = registry.meters_of(tenant_id).by_serial.get(reading.meter_serial, ())
     if not candidates:
-        return unknown_meter(reading.meter_serial)
+        return unknown_meter(reading.meter_serial, time)
     return mounted_at(time, candidates)
 
 
-def _find_by_id(written: str, tenant_id: UUID, registry: Registry) -> Installation | Refused:
+def _find_by_id(written: str, time: datetime, tenant_id: UUID, registry: Registry) -> Installation | Refused:
     installation_id = read_id(written)
     if installation_id is None:
         return Refused(Reason.INVALID_INSTALLATION_ID, f"installation_id is no UUID: {shown(written)}")
     installation = registry.by_id.get(installation_id)
     if installation is None:
-        return Refused(Reason.UNKNOWN_INSTALLATION, f"no installation {installation_id} is registered")
+        refused = Refused(Reason.UNKNOWN_INSTALLATION, f"no installation {installation_id} is registered")
+        return _until(str(installation_id), time, refused)
     if installation.tenant_id != tenant_id:
         return Refused(Reason.FOREIGN_INSTALLATION, f"installation {installation_id} is not of the gateway's tenant")
     return installation
@@ -208,29 +221,33 @@ def mounted_at(time: datetime, candidates: Sequence[Installation]) -> Installati
     return newest_first[0]
 
 
-def _fault_of_time(time: datetime, installation: Installation, now: datetime) -> Refused | None:
+def _fault_of_time(reading: SentReading, time: datetime, installation: Installation, now: datetime) -> Refused | None:
     # Differences, not sums: a time at the end of the calendar cannot be moved.
     if time - now > FUTURE_TOLERANCE:
         return Refused(Reason.IN_THE_FUTURE, f"{time.isoformat()} is more than an hour ahead of {now.isoformat()}")
     if installation.installed_at - time > EARLY_TOLERANCE:
-        return Refused(
-            Reason.BEFORE_INSTALLATION,
+        why = (
             f"{time.isoformat()} is more than a day before {installation.installed_at.isoformat()}, when the meter"
-            " was installed",
+            " was installed"
         )
+        return _until(_name(reading, installation), time, Refused(Reason.BEFORE_INSTALLATION, why))
     if installation.deleted_at is not None and time >= installation.deleted_at:
-        return Refused(Reason.INSTALLATION_DELETED, f"the installation ended at {installation.deleted_at.isoformat()}")
+        why = f"the installation ended at {installation.deleted_at.isoformat()}"
+        return _until(_name(reading, installation), time, Refused(Reason.INSTALLATION_DELETED, why))
     return None
+
+
+def _name(reading: SentReading, installation: Installation) -> str:
+    """What a reading calls its installation; ids have several spellings, of which one counts."""
+    return str(installation.id) if written_id(reading) is not None else reading.meter_serial or ""
 
 
 def _fault_of_gateway(time: datetime, gateway_id: str, registry: Registry) -> Refused | None:
     """What a gateway heard while it was in use is good, however late it arrives or is replayed."""
     disabled_at = registry.disabled_gateways.get(gateway_id)
     if disabled_at is not None and time - disabled_at > FUTURE_TOLERANCE:
-        return Refused(
-            Reason.GATEWAY_DISABLED,
-            f"{gateway_id!r} was disabled at {disabled_at.isoformat()}, more than an hour before {time.isoformat()}",
-        )
+        why = f"{gateway_id!r} was disabled at {disabled_at.isoformat()}, more than an hour before {time.isoformat()}"
+        return _until(gateway_id, time, Refused(Reason.GATEWAY_DISABLED, why))
     return None
 
 

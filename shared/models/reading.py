@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, Double, Identity, Index, LargeBinary, SmallInteger, text
+from sqlalchemy import BigInteger, Computed, Double, Identity, Index, LargeBinary, SmallInteger, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -43,16 +43,30 @@ class ReadingCorrection(Base):
 
 
 class QuarantinedReading(Base):
-    """A reading that could not be stored, with the reason and its original text, until someone replays it.
+    """A reading that could not be stored, with the reason and its original text, until it is replayed or discarded.
 
-    `original` is bytes: it must hold anything that a gateway can send. The same text for the same reason is one row
-    whose `seen_count` grows. `gateway_id` is the sender by its routing key; it need not be registered.
+    `original` is bytes: it must hold anything that a gateway can send; it is a message in itself, of `format` (the last
+    part of the routing key). The same text for the same reason is one row whose `seen_count` grows. `gateway_id` is the
+    sender by its routing key; it need not be registered.
+
+    `last_seen_at` is when the latest transmission was received; where `may_correct` is false nobody knows whether it
+    was earlier, and a replay corrects nothing. `replayed_at` is empty again when a replay was refused again.
     """
 
     __tablename__ = "quarantined_reading"
     __table_args__ = (
-        Index("uq_quarantined_reading_original", "gateway_id", "original_sha256", "reason", unique=True),
+        Index("uq_quarantined_reading_original", "gateway_id", "original_sha256", "reason", "format", unique=True),
         Index(None, "first_seen_at"),
+        # Ingest walks along it to see whether what a reading waits for has come (services/ingest/waiting.py).
+        Index(
+            "ix_quarantined_reading_awaits",
+            "gateway_id",
+            "format",
+            "reason",
+            "awaits",
+            "reading_timestamp",
+            postgresql_where=text("replayed_at IS NULL AND awaits IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -65,3 +79,8 @@ class QuarantinedReading(Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     seen_count: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
     replayed_at: Mapped[datetime | None]
+    format: Mapped[str] = mapped_column(server_default=text("'readings'"))
+    may_correct: Mapped[bool] = mapped_column(server_default=true())
+    awaits: Mapped[str | None]
+    reading_timestamp: Mapped[datetime | None]
+    auto_replayed_at: Mapped[datetime | None]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pamqp import encode
 
 from shared import topology
-from shared.dead_letters import MOST_HEADER_BYTES, MOST_REASON_CHARACTERS, REASON_HEADER, headers_of
+from shared.dead_letters import EXCHANGE_HEADER, MOST_HEADER_BYTES, MOST_REASON_CHARACTERS, REASON_HEADER, headers_of
 from tests.support.databases import Database
 from tests.support.messages import next_message, open_channel, queue_length, writes_stamps
 from tests.support.services import running_ingest
@@ -89,16 +89,17 @@ VALUES = st.one_of(
 
 @given(headers=st.dictionaries(st.text(st.characters(codec="utf-8")), VALUES), reason=st.text(st.characters()))
 def test_whatever_the_headers_and_the_reason_are_what_is_kept_can_be_sent(headers: dict[str, Any], reason: str) -> None:
-    kept = headers_of(headers, reason=reason)
+    kept = headers_of(headers, reason=reason, exchange="gateways")
     assert REASON_HEADER in kept
     assert len(encode.field_table(kept)) <= MOST_HEADER_BYTES + 10 * MOST_REASON_CHARACTERS
 
 
 def test_what_the_broker_would_not_take_is_left_out() -> None:
     refused = {"infinite": float("inf"), "long": "x" * MOST_HEADER_BYTES, "n" * 129: 1}
-    assert headers_of(refused, reason="true") == {REASON_HEADER: "true"}
+    assert headers_of(refused, reason="true", exchange="x") == {REASON_HEADER: "true", EXCHANGE_HEADER: "x"}
 
 
 def test_what_is_not_the_senders_to_say_is_left_out() -> None:
-    kept = headers_of({"CC": "x", "BCC": "x", "x-delivery-count": 7, REASON_HEADER: "forged"}, reason="true")
-    assert kept == {REASON_HEADER: "true"}
+    said = {"CC": "x", "BCC": "x", "x-delivery-count": 7, REASON_HEADER: "forged", EXCHANGE_HEADER: "alerts"}
+    kept = headers_of(said, reason="true", exchange="x")
+    assert kept == {REASON_HEADER: "true", EXCHANGE_HEADER: "x"}

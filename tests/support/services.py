@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from fastapi import FastAPI
+
 from services.alerts.main import create_app as create_alerts
 from services.alerts.settings import AlertsSettings
 from services.ingest.main import create_app as create_ingest
@@ -12,18 +14,21 @@ from tests.support.vhosts import Vhost
 
 
 @asynccontextmanager
-async def running_ingest(database: Database, vhost: Vhost, *, trust_broker_stamps: bool = False) -> AsyncIterator[None]:
-    """Ingest, consuming."""
+async def running_ingest(
+    database: Database, vhost: Vhost, *, trust_broker_stamps: bool = False, replay_interval_s: float = 0.2
+) -> AsyncIterator[FastAPI]:
+    """Ingest, consuming, and looking often for what can be replayed."""
     settings = IngestSettings.model_validate(
         {
             "database_url": database.ingest_url,
             "broker_url": vhost.ingest_url,
             "trust_broker_stamps": trust_broker_stamps,
+            "replay_interval_s": replay_interval_s,
         }
     )
     app = create_ingest(settings)
     async with app.router.lifespan_context(app):
-        yield
+        yield app
 
 
 @asynccontextmanager

@@ -41,18 +41,18 @@ def _to_reading(telegram: Telegram, gateway_id: str, registry: Registry) -> Sent
         return gateway_mismatch(gateway_id, telegram.gateway_id)
     tenant_id = registry.tenants_of_gateways.get(gateway_id)
     if tenant_id is None:
-        return unknown_gateway(gateway_id)
+        return unknown_gateway(gateway_id, telegram.time)
     by_serial = registry.meters_of(tenant_id).by_serial
-    candidates = next((by_serial[serial] for serial in telegram.spellings if serial in by_serial), None)
-    if candidates is None:
-        return unknown_meter(telegram.serial)
-    installation = mounted_at(telegram.time, candidates)
+    serial = next((serial for serial in telegram.spellings if serial in by_serial), None)
+    if serial is None:
+        return unknown_meter(telegram.serial, telegram.time)
+    installation = mounted_at(telegram.time, by_serial[serial])
     metering = Metering(installation.medium, installation.unit_of_measure, installation.value_field)
     value = value_of(telegram.fields, metering)
     if isinstance(value, Refused):
         return value
     return SentReading(
-        installation_id=str(installation.id),
+        meter_serial=serial,
         timestamp=telegram.timestamp,
         value=value,
         rssi_dbm=rssi_of(telegram.fields),

@@ -47,6 +47,11 @@ class SentTelegrams:
     body: bytes
 
     @property
+    def count(self) -> int:
+        """How many telegrams the message was found to hold."""
+        return len(self.telegrams)
+
+    @property
     def spellings(self) -> Iterator[str]:
         """The serials to look for."""
         for telegram in self.telegrams:

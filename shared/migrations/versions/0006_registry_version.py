@@ -1,13 +1,13 @@
 """A version of the registry, other after every change of a gateway or an installation: what is remembered has an age.
 
 Revision ID: 0006
-Revises: 0004
+Revises: 0005
 """
 
 from alembic import op
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
