@@ -119,9 +119,9 @@ async def delete(channel: AbstractChannel) -> None:
     await channel.queue_delete(topology.INGEST_READINGS)
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
+async def test_a_gateway_can_do_nothing_but_publish(gateway: Commands, gateway_id: str) -> None:
+    access = await gateway.add(gateway_id)
+    attempts: tuple[Callable[[AbstractChannel], Awaitable[None]], ...] = (
         declare_a_queue,
         declare_a_queue_with_a_name_of_the_brokers,
         declare_an_exchange,
@@ -131,15 +131,11 @@ async def delete(channel: AbstractChannel) -> None:
         take_one,
         purge,
         delete,
-    ],
-)
-async def test_a_gateway_can_do_nothing_but_publish(
-    gateway: Commands, gateway_id: str, attempt: Callable[[AbstractChannel], Awaitable[None]]
-) -> None:
-    access = await gateway.add(gateway_id)
-    async with open_channel(access["amqp_url"]) as channel:
-        with pytest.raises(ChannelAccessRefused):
-            await attempt(channel)
+    )
+    for attempt in attempts:
+        async with open_channel(access["amqp_url"]) as channel:
+            with pytest.raises(ChannelAccessRefused):
+                await attempt(channel)
 
 
 async def test_what_it_prints_for_people_has_the_same_and_the_password_once(gateway: Commands, gateway_id: str) -> None:
