@@ -20,6 +20,7 @@ from cli import (
     token,
 )
 from cli.errors import one_line
+from cli.quarantine import commands as quarantine
 from cli.stack.env_file import load_env_file
 
 
@@ -43,6 +44,7 @@ def create_app() -> typer.Typer:
         publish,
         simulate,
         alerts,
+        quarantine,
         asyncapi,
         bench,
     )

@@ -16,7 +16,7 @@ from shared.broker import publish
 from shared.clock import Clock
 from shared.logs import get_logger
 from shared.models import QuarantinedReading
-from shared.replay import CONTENT_TYPE, ROWS_AT_ONCE, Replay, replay
+from shared.quarantine.replay import CONTENT_TYPE, ROWS_AT_ONCE, Replay, replay
 from shared.service_database import ServiceDatabase
 
 SHARE_OF_TIME = 50

@@ -111,6 +111,8 @@ async def _publish(
     for row, outcome in zip(rows, outcomes, strict=True):
         if outcome is None:
             done.append(row.id)
+        elif isinstance(outcome, asyncio.CancelledError):  # nobody here did that: aio-pika, when a connection closes
+            error = error or ConnectionResetError("the connection to the broker was closed")
         elif isinstance(outcome, Exception):
             error = error or outcome
         else:

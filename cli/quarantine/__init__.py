@@ -1,0 +1,1 @@
+"""`mbus quarantine`: the readings that could not be stored."""

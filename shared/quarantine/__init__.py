@@ -1,0 +1,1 @@
+"""What may be done with quarantined readings: find, replay and discard them."""
