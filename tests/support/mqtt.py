@@ -1,7 +1,7 @@
 """A gateway that speaks MQTT, with a client as gateways have it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
@@ -95,12 +95,24 @@ class MqttGateway:
         finally:
             await asyncio.to_thread(gateway._close)
 
-    async def publish(self, topic: str, body: bytes, *, qos: int = 1, retain: bool = False) -> str:
+    async def publish(
+        self,
+        topic: str,
+        body: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        user_properties: Mapping[str, str] | None = None,
+    ) -> str:
         """The reason of the broker's PUBACK, such as `Success`; before MQTT 5 it has no other.
 
         `DisconnectedError` where the broker ends the connection instead, `TimeoutError` where it says nothing.
         """
-        message = self._client.publish(topic, body, qos=qos, retain=retain)
+        properties: Properties | None = None
+        if user_properties:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.UserProperty = list(user_properties.items())
+        message = self._client.publish(topic, body, qos=qos, retain=retain, properties=properties)
         return str(await self._answer(message.mid))
 
     async def subscribe(self, topic: str) -> None:

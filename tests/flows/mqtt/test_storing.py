@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared import topology
 from shared.dead_letters import REASON_HEADER
 from shared.messages.gateway import MAX_MESSAGE_BYTES
+from shared.messages.readings_stored import decode
 from tests.flows.mqtt.conftest import Sender
 from tests.support.databases import Database
 from tests.support.messages import eventually, next_message, writes_stamps
@@ -137,3 +138,14 @@ async def test_it_is_persistent_under_the_gateways_key_and_stamped_where_the_bro
         assert message.routing_key == topology.gateway_key(sender.gateway_id, content)
         assert message.delivery_mode == 2
         assert ("timestamp_in_ms" in message.headers) == stamped
+
+
+@pytest.mark.usefixtures("ingest")
+async def test_the_trace_in_the_user_properties_goes_on_to_the_event(vhost: Vhost, sender: Sender, mqtt: Mqtt) -> None:
+    if not mqtt.is_5:
+        pytest.skip("user properties came with MQTT 5")
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    async with mqtt.connected(*sender.login) as gateway:
+        await gateway.publish(sender.topic, batch(sender), user_properties={"traceparent": traceparent})
+    event = decode((await next_message(vhost.url, topology.ALERTS_READINGS_STORED)).body)
+    assert event.traceparent == traceparent
