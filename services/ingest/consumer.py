@@ -7,6 +7,7 @@ from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
+from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
 from services.ingest.suspects import Suspects
 from shared import topology
@@ -29,7 +30,7 @@ Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
 
 
 def register_consumer(
-    broker: RabbitBroker, commits: Commits, metrics: IngestMetrics, clock: Clock, *, trust_stamps: bool
+    broker: RabbitBroker, commits: Commits, intake: Intake, metrics: IngestMetrics, clock: Clock, *, trust_stamps: bool
 ) -> None:
     """Let `broker` feed gateway messages to `commits`; `trust_stamps` says whether the broker stamps them."""
     suspects = Suspects()
@@ -42,6 +43,9 @@ def register_consumer(
         title="gateway messages",
     )
     async def on_gateway_message(message: RabbitMessage) -> None:
+        if not intake.takes(message, bytes_in_hand=commits.weight_in_hand):
+            await message.nack()
+            return
         replayed = Transmission.of_replay(message.headers)
         transmission = _transmission(message, replayed, accepted_at=_accepted_at(message) if trust_stamps else None)
         letter = await _store(message, transmission, is_replay=replayed is not None)

@@ -9,6 +9,7 @@ from opentelemetry.trace import TracerProvider
 from services.ingest.consumer import register_consumer
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.flow_metrics import FlowMetrics
+from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
 from services.ingest.replaying import Replaying
 from services.ingest.settings import IngestSettings
@@ -21,6 +22,8 @@ from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
 from shared.http.asyncapi import asyncapi_router
+from shared.messages.gateway import MAX_MESSAGE_BYTES
+from shared.prefetch import Prefetch
 from shared.queue_depths import QueueDepths
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
@@ -40,8 +43,9 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     flow = FlowMetrics(metrics_registry)
     database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_ingest")
     broker_url = settings.broker_url.get_secret_value()
+    prefetch = Prefetch(most=settings.prefetch, most_bytes=settings.in_hand_bytes, largest=MAX_MESSAGE_BYTES)
     broker = create_broker(
-        broker_url, app_id="mbus-ingest", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
+        broker_url, app_id="mbus-ingest", prefetch=prefetch.levels[0], graceful_timeout_s=settings.grace_period_s
     )
     depths = QueueDepths(broker, QUEUES, metrics_registry)
     writer = ReadingWriter(database, broker, metrics, flow, clock, tracer=tracers.get_tracer(__name__))
@@ -56,7 +60,8 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
         on_failure=flow.write_failed,
     )
     flow.watch(commits, clock)
-    register_consumer(broker, commits, metrics, clock, trust_stamps=settings.trust_broker_stamps)
+    intake = Intake(broker, prefetch, most_bytes=settings.in_hand_bytes)
+    register_consumer(broker, commits, intake, metrics, clock, trust_stamps=settings.trust_broker_stamps)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
