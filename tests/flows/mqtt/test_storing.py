@@ -141,11 +141,13 @@ async def test_it_is_persistent_under_the_gateways_key_and_stamped_where_the_bro
 
 
 @pytest.mark.usefixtures("ingest")
-async def test_the_trace_in_the_user_properties_goes_on_to_the_event(vhost: Vhost, sender: Sender, mqtt: Mqtt) -> None:
+async def test_the_trace_in_the_user_properties_goes_on_to_the_event(
+    vhost: Vhost, building: Building, sender: Sender, mqtt: Mqtt
+) -> None:
     if not mqtt.is_5:
         pytest.skip("user properties came with MQTT 5")
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with mqtt.connected(*sender.login) as gateway:
-        await gateway.publish(sender.topic, batch(sender), user_properties={"traceparent": traceparent})
+        await gateway.publish(sender.topic, batch(building), user_properties={"traceparent": traceparent})
     event = decode((await next_message(vhost.url, topology.ALERTS_READINGS_STORED)).body)
     assert event.traceparent == traceparent
