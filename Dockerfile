@@ -17,6 +17,7 @@ RUN pip install --require-hashes --no-cache-dir --disable-pip-version-check --ro
 COPY shared shared
 COPY services services
 COPY cli cli
+COPY benchmarks benchmarks
 # Readable also when the checkout is not; compiled now, because the file system is read-only when it runs.
 RUN chmod -R a+rX . && python -m compileall -q shared services cli
 
