@@ -247,7 +247,7 @@ async def test_discarding_asks_and_says_what_there_is(quarantine: Command, engin
     assert "Discard them for ever?" in asked.errors
     assert len(await quarantined(engine)) == 4
     done = await quarantine("discard", "--gateway", "GW-1", stdin=b"y\n")
-    assert done.out.splitlines()[-1] == "2 readings were discarded."
+    assert done.out.splitlines()[-1].strip() == "2 readings were discarded."
     done = await quarantine("discard", ids[2], "--state", "replayed", "--yes")
     assert done.out == "1 reading was discarded.\n"
     assert [row.id for row in await quarantined(engine)] == [ids[3]]
