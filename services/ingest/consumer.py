@@ -1,7 +1,6 @@
 """Takes gateway messages from the queue, hands them to the group commit, and acknowledges them last."""
 
 import re
-from datetime import UTC, datetime
 
 from faststream import AckPolicy
 from faststream.rabbit import RabbitBroker, RabbitMessage
@@ -20,9 +19,6 @@ from shared.tracing import context_of, within
 from shared.transmission import Transmission
 
 ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
-
-ACCEPTED_AT_HEADER = "timestamp_in_ms"
-"""RabbitMQ's message interceptor sets it (deploy/rabbitmq); it stays the same when a message is delivered again."""
 
 log = get_logger(__name__)
 
@@ -46,25 +42,16 @@ def register_consumer(
         if not intake.takes(message, bytes_in_hand=commits.weight_in_hand):
             await message.nack()
             return
-        replayed = Transmission.of_replay(message.headers)
-        transmission = _transmission(message, replayed, accepted_at=_accepted_at(message) if trust_stamps else None)
-        letter = await _store(message, transmission, is_replay=replayed is not None)
+        transmission = Transmission.of_delivery(
+            message.headers, redelivered=bool(message.raw_message.redelivered), now=clock(), trust_stamps=trust_stamps
+        )
+        letter = await _store(message, transmission)
         if letter is not None:
             with within(context_of(message.headers)):
                 await dead_letter(broker, message, letter.reason, transmission)
             metrics.dead_lettered()
 
-    def _transmission(
-        message: RabbitMessage, replayed: Transmission | None, *, accepted_at: datetime | None
-    ) -> Transmission:
-        now = clock()
-        # A stamp from the future would win over every later correction.
-        received_at = min(accepted_at or now, now)
-        if replayed is not None:
-            return Transmission(min(received_at, replayed.received_at), replayed.may_correct)
-        return Transmission(received_at, accepted_at is not None or not message.raw_message.redelivered)
-
-    async def _store(message: RabbitMessage, transmission: Transmission, *, is_replay: bool) -> DeadLetter | None:
+    async def _store(message: RabbitMessage, transmission: Transmission) -> DeadLetter | None:
         sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
         if sender is None:
             return DeadLetter("the routing key names no gateway")
@@ -74,7 +61,7 @@ def register_consumer(
             body=message.body,
             received_at=transmission.received_at,
             may_correct=transmission.may_correct,
-            is_replay=is_replay,
+            is_replay=transmission.is_replay,
             trace=context_of(message.headers),
         )
         try:
@@ -84,15 +71,6 @@ def register_consumer(
             with within(delivery.trace):
                 log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
             return DeadLetter(f"cannot be stored: {name_of(error)}")
-
-
-def _accepted_at(message: RabbitMessage) -> datetime | None:
-    """When the broker took the message first, where it says so."""
-    stamp = message.headers.get(ACCEPTED_AT_HEADER)
-    try:
-        return datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
-    except (OverflowError, ValueError, OSError):  # a number that is no time, so no broker's
-        return None
 
 
 def _times_returned(message: RabbitMessage) -> int:
