@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPException
 from faststream.exceptions import FastStreamException
-from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, RabbitMessage, RabbitQueue
+from faststream.rabbit import ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
 
 from shared import topology
 from shared.amqp_tolerance import tolerate_odd_messages
@@ -117,24 +118,23 @@ async def publish(
 
 
 async def dead_letter(
-    broker: RabbitBroker, message: RabbitMessage, reason: str, transmission: Transmission | None = None
+    broker: RabbitBroker, message: AbstractIncomingMessage, reason: str, transmission: Transmission | None = None
 ) -> None:
     """Put a message aside, whole, with the reason. Acknowledge it only after this returns: then the broker has it.
 
     Of its properties it keeps id, time, content type and the simple headers. `transmission` is when it was received.
     """
-    raw = message.raw_message
-    key = raw.routing_key or ""
+    key = message.routing_key or ""
     log.warning("dead_letter", routing_key=key, reason=reason)
     await publish(
         broker,
         message.body,
         exchange=topology.DEAD_LETTERS,
         routing_key=key,
-        content_type=raw.content_type or "application/octet-stream",
-        message_id=raw.message_id,
-        timestamp=raw.timestamp,
-        headers=headers_of(raw.headers, reason=reason, exchange=raw.exchange or "", transmission=transmission),
+        content_type=message.content_type or "application/octet-stream",
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        headers=headers_of(message.headers, reason=reason, exchange=message.exchange or "", transmission=transmission),
     )
 
 

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import aio_pika
 import aiormq
 from faststream.rabbit import Channel, RabbitBroker, RabbitMessage
-from faststream.rabbit.subscriber.usecase import RabbitSubscriber
 
 from shared.logs import get_logger
 from shared.message_handlers import MessageHandlers
@@ -28,10 +27,8 @@ class Broker(RabbitBroker):
     def __init__(self, url: str, *, app_id: str, prefetch: int, graceful_timeout_s: float, retry_s: float) -> None:
         self.handlers = MessageHandlers(pause_s=retry_s)
         self.graceful_timeout_s = graceful_timeout_s
-        self.prefetch = self._first_prefetch = prefetch
-        self._changing = asyncio.Lock()
         super().__init__(
-            _with_heartbeat(url),
+            with_heartbeat(url),
             app_id=app_id,
             timeout=CONNECT_TIMEOUT_S,
             default_channel=Channel(prefetch_count=prefetch, on_return_raises=True),
@@ -49,7 +46,6 @@ class Broker(RabbitBroker):
         Takes at most `grace_s` and twice `ANSWER_S` seconds, also when the broker has stopped answering.
         """
         connection = self._connection
-        self.prefetch = self._first_prefetch
         try:
             async with asyncio.timeout(grace_s + ANSWER_S):
                 await self.stop()
@@ -63,40 +59,8 @@ class Broker(RabbitBroker):
         finally:
             self.handlers.cancel()
 
-    async def set_prefetch(self, count: int) -> None:
-        """Let `count` messages come ahead from now on; what is in hand stays there, and can be acknowledged.
-
-        RabbitMQ binds the number to the consumer, so that each subscriber gets a new one. Where that fails in between,
-        there is none, and consumption counts as lost.
-        """
-        async with self._changing, asyncio.timeout(2 * ANSWER_S):
-            if self._channel is None:
-                return
-            self.prefetch = count
-            await self._channel.set_qos(prefetch_count=count)
-            for subscriber in self.subscribers:
-                if not isinstance(subscriber, RabbitSubscriber):
-                    continue
-                queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001 - it has no other way
-                if queue is None or tag is None:
-                    continue
-                await queue.cancel(tag)
-                subscriber._consumer_tag = await queue.consume(  # noqa: SLF001 - the same
-                    subscriber.consume,  # type: ignore[arg-type] # as FastStream itself hands it over
-                    arguments=subscriber.consume_args,
-                )
-
-    def is_present(self, consumer_tag: str | None) -> bool:
-        """Whether the consumer of that tag is still the one that messages come by."""
-        return any(
-            isinstance(subscriber, RabbitSubscriber) and subscriber._consumer_tag == consumer_tag  # noqa: SLF001
-            for subscriber in self.subscribers
-        )
-
     async def consuming(self) -> bool:
         """Whether every subscriber has a consumer on an open channel."""
-        if self._changing.locked():
-            return True
         if self._connection is None or not self._connection.connected.is_set():
             return False
         if self._channel is None or self._channel.is_closed:
@@ -105,7 +69,8 @@ class Broker(RabbitBroker):
         return isinstance(channel, aiormq.Channel) and len(channel.consumers) == len(self.subscribers)
 
 
-def _with_heartbeat(url: str) -> str:
+def with_heartbeat(url: str) -> str:
+    """The URL with a heartbeat of `HEARTBEAT_S` seconds, unless it says another."""
     parts = urlsplit(url)
     if "heartbeat" in parse_qs(parts.query):
         return url

@@ -91,7 +91,7 @@ class GroupCommit(Generic[T, R]):
         self._suspects_data = suspects_data
         self._on_failure = on_failure
         self._waiting: deque[_Waiting[T, R]] = deque()
-        self._arrived = asyncio.Condition()
+        self._arrived = asyncio.Event()
         self._unresolved: dict[asyncio.Future[R], tuple[T, int]] = {}
         self._weight_in_hand = 0
         self._written = 0
@@ -140,7 +140,11 @@ class GroupCommit(Generic[T, R]):
                 writer.cancel()
 
     async def submit(self, item: T, *, alone: bool = False) -> R:
-        """Wait until `item` is written, and return its result; raise the error of one that cannot be.
+        """Wait until `item` is written, and return its result; raise the error of one that cannot be."""
+        return await self.enqueue(item, alone=alone)
+
+    def enqueue(self, item: T, *, alone: bool = False) -> "asyncio.Future[R]":
+        """Let `item` be written: its result when it is, or the error of one that cannot be. Cancelled, it is dropped.
 
         `alone` keeps others out of its batch: for an item that may take its writer down.
         """
@@ -151,10 +155,12 @@ class GroupCommit(Generic[T, R]):
         self._unresolved[done] = item, weight
         self._weight_in_hand += weight
         done.add_done_callback(self._resolved)
-        async with self._arrived:
-            self._waiting.append(_Waiting(item, weight, alone, done))
-            self._arrived.notify()
-        return await done
+        self._wait(_Waiting(item, weight, alone, done))
+        return done
+
+    def _wait(self, waiting: _Waiting[T, R]) -> None:
+        self._waiting.append(waiting)
+        self._arrived.set()
 
     def _resolved(self, done: asyncio.Future[R]) -> None:
         _, weight = self._unresolved.pop(done)
@@ -162,9 +168,10 @@ class GroupCommit(Generic[T, R]):
 
     async def _run(self) -> None:
         while True:
-            async with self._arrived:
-                await self._arrived.wait_for(lambda: self._waiting)
-                batch = self._take()
+            await self._arrived.wait()
+            batch = self._take()
+            if not self._waiting:
+                self._arrived.clear()
             if batch:
                 await self._settle(batch)
 
@@ -229,9 +236,7 @@ class GroupCommit(Generic[T, R]):
         if strikes == STRIKES:
             await self._isolate(batch, error)
             return
-        async with self._arrived:
-            self._waiting.append(replace(suspect, alone=True, strikes=strikes, judged_at=self._written))
-            self._arrived.notify()
+        self._wait(replace(suspect, alone=True, strikes=strikes, judged_at=self._written))
 
     async def _halve(self, batch: list[_Waiting[T, R]]) -> None:
         middle = len(batch) // 2

@@ -58,7 +58,7 @@ class _Handling(BaseMiddleware[PublishCommand, Any]):
             if isinstance(exc_val, Exception):
                 pause_s = self._handlers.pause_s
                 # Not the error's text: it may hold what was in the message.
-                log.error("handler_failed", error=type(exc_val).__name__, at=_places(exc_tb), returned_in_s=pause_s)
+                log.error("handler_failed", error=type(exc_val).__name__, at=places(exc_tb), returned_in_s=pause_s)
                 await asyncio.sleep(pause_s)
         finally:
             self._handlers.at_work.discard(_this_task())
@@ -72,7 +72,7 @@ def _this_task() -> "asyncio.Task[Any]":
     return task
 
 
-def _places(trace: TracebackType | None) -> list[str]:
+def places(trace: TracebackType | None) -> list[str]:
     """Where it happened, the innermost last."""
     frames = StackSummary.extract(walk_tb(trace), lookup_lines=False)[-FRAMES_TOLD:]
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]

@@ -29,7 +29,7 @@ def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics
         try:
             event = decode(message.body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            await dead_letter(broker, message, f"no readings.stored event: {error}")
+            await dead_letter(broker, message.raw_message, f"no readings.stored event: {error}")
             return
         with span(
             tracer,
@@ -45,6 +45,6 @@ def register_consumer(broker: RabbitBroker, folds: Folds, metrics: AlertsMetrics
             await folds.submit(event.data)
         except Exception as error:  # noqa: BLE001 - the group commit raises what this event alone is to blame for
             log_refusal(log, "event_cannot_be_folded", error, event_id=event.id)
-            await dead_letter(broker, message, f"cannot be folded: {name_of(error)}")
+            await dead_letter(broker, message.raw_message, f"cannot be folded: {name_of(error)}")
             return
         metrics.heard.inc(sum(heard.count for heard in event.data.installations))

@@ -1,16 +1,19 @@
-"""Takes gateway messages from the queue, hands them to the group commit, and acknowledges them last."""
+"""Makes deliveries of the broker's messages, hands them to the group commit, and puts aside what is no message."""
 
+import asyncio
 import re
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
-from faststream import AckPolicy
-from faststream.rabbit import RabbitBroker, RabbitMessage
+from aio_pika import IncomingMessage
+from aiormq.abc import DeliveredMessage
+from faststream.rabbit import RabbitBroker
 
 from services.ingest.delivery import DeadLetter, GatewayDelivery
-from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
-from services.ingest.suspects import Suspects
+from services.ingest.suspects import SUSPICIOUS_DELIVERIES, Suspects
 from shared import topology
-from shared.broker import dead_letter, working_queue
+from shared.broker import dead_letter
 from shared.clock import Clock
 from shared.database_errors import log_refusal, name_of
 from shared.group_commit import GroupCommit
@@ -19,60 +22,82 @@ from shared.tracing import context_of, within
 from shared.transmission import Transmission
 
 ROUTING_KEY = re.compile(rf"gateways\.({topology.GATEWAY_ID.pattern})\.({'|'.join(topology.GatewayFormat)})")
+FORMATS = {content.value: content for content in topology.GatewayFormat}
 
 log = get_logger(__name__)
 
 Commits = GroupCommit[GatewayDelivery, DeadLetter | None]
+Stored = asyncio.Future[DeadLetter | None]
 
 
-def register_consumer(
-    broker: RabbitBroker, commits: Commits, intake: Intake, metrics: IngestMetrics, clock: Clock, *, trust_stamps: bool
-) -> None:
-    """Let `broker` feed gateway messages to `commits`; `trust_stamps` says whether the broker stamps them."""
-    suspects = Suspects()
+class GatewayMessages:
+    """The gateways' messages on their way to `commits`; `trust_stamps` says whether the broker stamps them."""
 
-    @broker.subscriber(
-        working_queue(topology.INGEST_QUEUE),
-        # An error that escapes here is one of the way to the broker; the message comes again.
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        no_reply=True,
-        title="gateway messages",
-    )
-    async def on_gateway_message(message: RabbitMessage) -> None:
-        if not intake.takes(message, bytes_in_hand=commits.weight_in_hand):
-            await message.nack()
-            return
-        transmission = Transmission.of_delivery(
-            message.headers, redelivered=bool(message.raw_message.redelivered), now=clock(), trust_stamps=trust_stamps
-        )
-        letter = await _store(message, transmission)
-        if letter is not None:
-            with within(context_of(message.headers)):
-                await dead_letter(broker, message, letter.reason, transmission)
-            metrics.dead_lettered()
+    def __init__(
+        self, broker: RabbitBroker, commits: Commits, metrics: IngestMetrics, clock: Clock, *, trust_stamps: bool
+    ) -> None:
+        self._broker = broker
+        self._commits = commits
+        self._metrics = metrics
+        self._clock = clock
+        self._trust_stamps = trust_stamps
+        self._suspects = Suspects()
 
-    async def _store(message: RabbitMessage, transmission: Transmission) -> DeadLetter | None:
-        sender = ROUTING_KEY.fullmatch(message.raw_message.routing_key or "")
+    def begin(self, message: DeliveredMessage) -> Stored:
+        """Have a message stored."""
+        sender = ROUTING_KEY.fullmatch(message.routing_key or "")
         if sender is None:
-            return DeadLetter("the routing key names no gateway")
+            nothing: Stored = asyncio.get_running_loop().create_future()
+            nothing.set_result(DeadLetter("the routing key names no gateway"))
+            return nothing
+        headers = _headers(message)
+        transmission = self._transmission(message)
         delivery = GatewayDelivery(
             gateway_id=sender[1],
-            format=topology.GatewayFormat(sender[2]),
+            format=FORMATS[sender[2]],
             body=message.body,
             received_at=transmission.received_at,
             may_correct=transmission.may_correct,
             is_replay=transmission.is_replay,
-            trace=context_of(message.headers),
+            trace=context_of(headers),
         )
-        try:
-            async with suspects.turn(_times_returned(message)) as alone:
-                return await commits.submit(delivery, alone=alone)
-        except Exception as error:  # noqa: BLE001 - the group commit raises what this message alone is to blame for
-            with within(delivery.trace):
-                log_refusal(log, "message_cannot_be_stored", error, gateway_id=sender[1])
-            return DeadLetter(f"cannot be stored: {name_of(error)}")
+        times_returned = _times_returned(headers)
+        if times_returned < SUSPICIOUS_DELIVERIES:
+            return self._commits.enqueue(delivery)
+        return asyncio.create_task(self._store_suspect(delivery, times_returned))
+
+    def last_step(self, message: DeliveredMessage, stored: Stored) -> Coroutine[Any, Any, None] | None:
+        """Put aside what is no message, or what the database refuses to take."""
+        error = stored.exception()
+        if isinstance(error, Exception):
+            with within(context_of(_headers(message))):
+                log_refusal(log, "message_cannot_be_stored", error, routing_key=message.routing_key or "")
+            return self._put_aside(message, DeadLetter(f"cannot be stored: {name_of(error)}"))
+        letter = stored.result()
+        return None if letter is None else self._put_aside(message, letter)
+
+    async def _store_suspect(self, delivery: GatewayDelivery, times_returned: int) -> DeadLetter | None:
+        async with self._suspects.turn(times_returned) as alone:
+            return await self._commits.submit(delivery, alone=alone)
+
+    async def _put_aside(self, message: DeliveredMessage, letter: DeadLetter) -> None:
+        with within(context_of(_headers(message))):
+            await dead_letter(self._broker, IncomingMessage(message), letter.reason, self._transmission(message))
+        self._metrics.dead_lettered()
+
+    def _transmission(self, message: DeliveredMessage) -> Transmission:
+        return Transmission.of_delivery(
+            _headers(message),
+            redelivered=bool(message.redelivered),
+            now=self._clock(),
+            trust_stamps=self._trust_stamps,
+        )
 
 
-def _times_returned(message: RabbitMessage) -> int:
-    count = message.headers.get("x-delivery-count", 0)
+def _headers(message: DeliveredMessage) -> Mapping[str, Any]:
+    return message.header.properties.headers or {}
+
+
+def _times_returned(headers: Mapping[str, Any]) -> int:
+    count = headers.get("x-delivery-count", 0)
     return count if isinstance(count, int) else 0

@@ -24,8 +24,12 @@ _none = Struct(_START + "ii").pack
 
 
 def encode(readings: Iterable[Accepted]) -> bytes:
-    """What COPY … FROM STDIN (FORMAT binary) takes for `COLUMNS`."""
-    return b"".join((_HEADER, *map(_row, readings), _TRAILER))
+    """What COPY … FROM STDIN (FORMAT binary) takes for `COLUMNS`, in the order of the key.
+
+    So two writers at once on the same keys wait for each other instead of deadlocking, and the index is filled from
+    one end to the other.
+    """
+    return b"".join((_HEADER, *sorted(map(_row, readings)), _TRAILER))
 
 
 def _row(reading: Accepted) -> bytes:

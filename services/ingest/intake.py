@@ -1,47 +1,105 @@
-"""Bounds the memory of what is in hand: fewer messages at once while they are large.
+"""Takes messages off ingest's queue in bulk: a function call for each, and acknowledgements together.
 
-What RabbitMQ had sent already when messages suddenly grew is given back, as far as it is too much.
+A handler a message, as FastStream has it, costs as much time as all the rest of ingest when messages are small (ADR
+0009). It consumes on a connection of its own: one that publishes is held back by a broker that is short of memory, and
+must not hold back the acknowledgements.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
-from faststream.rabbit import RabbitMessage
+import aiormq
 
-from shared.broker import UNREACHABLE
-from shared.broker_connection import Broker
+from services.ingest.session import Session, Source
+from services.ingest.window import Window
+from shared import topology
+from shared.amqp_tolerance import tolerate_odd_messages
+from shared.broker import (
+    RETRY_S,
+    START_TIMEOUT_S,
+    UNREACHABLE,
+    BrokerNotReadyError,
+    broker_may_be_away,
+    declare_topology,
+)
+from shared.broker_connection import ANSWER_S, with_heartbeat
 from shared.logs import get_logger
-from shared.prefetch import Prefetch
-
-TOO_MUCH = 4
-"""Times what should be in hand: then the rest goes back. That costs a delivery of each, and must be rare."""
 
 log = get_logger(__name__)
 
 
 class Intake:
-    """Looks at each message as it comes, and sets the broker's prefetch by their sizes."""
+    """Consumes `queue` while `running()` lasts, whatever becomes of the broker meanwhile.
 
-    def __init__(self, broker: Broker, prefetch: Prefetch, *, most_bytes: int) -> None:
-        self._broker = broker
-        self._prefetch = prefetch
-        self._most_bytes = most_bytes
-        self._changing: asyncio.Task[None] | None = None
+    Whenever it begins, it declares `declared`. At most as many messages are in hand as `window` says.
+    """
 
-    def takes(self, message: RabbitMessage, *, bytes_in_hand: int) -> bool:
-        """Whether to keep the message; if not, it is to go back to the queue."""
-        size = len(message.body)
-        self._prefetch.came(size)
-        level = self._prefetch.level
-        if level != self._broker.prefetch and (self._changing is None or self._changing.done()):
-            self._changing = asyncio.create_task(self._change(level), name="prefetch")
-        # Never what came by the present consumer: it would come again at once.
-        is_sent_ahead = level < self._broker.prefetch or not self._broker.is_present(message.raw_message.consumer_tag)
-        return not (is_sent_ahead and bytes_in_hand + size > TOO_MUCH * self._most_bytes)
+    def __init__(
+        self, url: str, *, queue: topology.Queue, declared: Sequence[topology.Queue], window: Window, grace_s: float
+    ) -> None:
+        tolerate_odd_messages()
+        self._url = with_heartbeat(url)
+        self._queue = queue
+        self._declared = declared
+        self._window = window
+        self._grace_s = grace_s
+        self._session: Session | None = None
+        self._stopping = asyncio.Event()
 
-    async def _change(self, level: int) -> None:
+    async def check(self) -> None:
+        """A readiness check: raises `BrokerNotReadyError` unless messages can come."""
+        if self._session is None or not self._session.consuming:
+            raise BrokerNotReadyError("not consuming")
+
+    @asynccontextmanager
+    async def running(self, source: Source) -> AsyncIterator[None]:
+        """Give `source` each message; at the end let what is in hand be dealt with, for `grace_s` seconds."""
+        self._stopping.clear()
+        async with asyncio.TaskGroup() as tasks:
+            consuming = tasks.create_task(self._consume(source), name="intake")
+            try:
+                yield
+            finally:
+                self._stopping.set()
+                if self._session is None:
+                    consuming.cancel()
+
+    async def _consume(self, source: Source) -> None:
+        while not self._stopping.is_set():
+            try:
+                with broker_may_be_away():
+                    await self._consume_once(source)
+                if not self._stopping.is_set():
+                    log.warning("consumption_lost", queue=self._queue.name)
+            except UNREACHABLE as error:
+                log.warning("broker_unreachable", error=repr(error), retry_in_s=RETRY_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), RETRY_S)
+
+    async def _consume_once(self, source: Source) -> None:
+        """Consume until that ends, by itself or because it is to stop."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await declare_topology(self._url, self._declared, ())
+            connection = await aiormq.connect(self._url)
         try:
-            await self._broker.set_prefetch(level)
-        except UNREACHABLE as error:
-            log.warning("prefetch_not_changed", error=repr(error))
-        else:
-            log.info("prefetch", messages=level)
+            self._window.forget()
+            async with asyncio.timeout(START_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=False)
+                if not isinstance(channel, aiormq.Channel):
+                    raise TypeError(f"aiormq made a {type(channel)}")
+                session = Session(channel, self._queue.name, self._window, source)
+                await session.start()
+            self._session = session
+            log.info("consuming", queue=self._queue.name)
+            try:
+                await session.last(self._stopping)
+                if self._stopping.is_set():
+                    await session.drain(self._grace_s)
+            finally:
+                self._session = None
+                session.give_up()
+        finally:
+            with suppress(Exception):  # it is not used any more, and may be closed already
+                async with asyncio.timeout(ANSWER_S):
+                    await connection.close()

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 
-from services.ingest.consumer import register_consumer
+from services.ingest.consumer import GatewayMessages
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
 from services.ingest.replaying import Replaying
 from services.ingest.settings import IngestSettings
+from services.ingest.window import Window
 from services.ingest.writer import ReadingWriter
 from shared import topology
 from shared.asyncapi.published import published_document
@@ -22,8 +23,6 @@ from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
 from shared.http.app import create_http_app
 from shared.http.asyncapi import asyncapi_router
-from shared.messages.gateway import MAX_MESSAGE_BYTES
-from shared.prefetch import Prefetch
 from shared.queue_depths import QueueDepths
 from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
@@ -43,10 +42,8 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     flow = FlowMetrics(metrics_registry)
     database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_ingest")
     broker_url = settings.broker_url.get_secret_value()
-    prefetch = Prefetch(most=settings.prefetch, most_bytes=settings.in_hand_bytes, largest=MAX_MESSAGE_BYTES)
-    broker = create_broker(
-        broker_url, app_id="mbus-ingest", prefetch=prefetch.levels[0], graceful_timeout_s=settings.grace_period_s
-    )
+    # For publishing only: it has no handlers for which a stop would wait.
+    broker = create_broker(broker_url, app_id="mbus-ingest", prefetch=1, graceful_timeout_s=0)
     depths = QueueDepths(broker, QUEUES, metrics_registry)
     writer = ReadingWriter(database, broker, metrics, flow, clock, tracer=tracers.get_tracer(__name__))
     replaying = Replaying(database, broker, metrics, clock, interval_s=settings.replay_interval_s)
@@ -60,19 +57,26 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
         on_failure=flow.write_failed,
     )
     flow.watch(commits, clock)
-    intake = Intake(broker, prefetch, most_bytes=settings.in_hand_bytes)
-    register_consumer(broker, commits, intake, metrics, clock, trust_stamps=settings.trust_broker_stamps)
+    messages = GatewayMessages(broker, commits, metrics, clock, trust_stamps=settings.trust_broker_stamps)
+    intake = Intake(
+        broker_url,
+        queue=topology.INGEST_QUEUE,
+        declared=QUEUES,
+        window=Window(most_messages=settings.prefetch, most_bytes=settings.in_hand_bytes),
+        grace_s=settings.grace_period_s,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # The broker ends first: handlers in flight still need the writers.
+        # The intake ends first: what is in hand still needs the writers, and these the broker to tell.
         async with (
             exporting(tracers),
             database.open(),
-            commits.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.EVENTS,)),
             depths.running(),
             replaying.running(),
+            commits.running(),
+            intake.running(messages),
         ):
             yield
 
@@ -80,7 +84,12 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
         title="M-Bus ingest",
         description="Stores what gateways publish. This is its health and its metrics; readings come by RabbitMQ.",
         lifespan=lifespan,
-        readiness={"database": database.check, "broker": lambda: check(broker), "writes": commits.check},
+        readiness={
+            "database": database.check,
+            "broker": lambda: check(broker),
+            "intake": intake.check,
+            "writes": commits.check,
+        },
         registry=metrics_registry,
     )
     app.include_router(asyncapi_router(published_document()))

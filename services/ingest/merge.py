@@ -1,4 +1,4 @@
-"""Writes accepted readings: COPY into a temporary table, then one statement that merges it into `reading`.
+"""Writes accepted readings: what is surely new by COPY, the rest by one statement that merges a temporary table.
 
 A key that is there already with the same value is not touched. One with another value is a correction: the newer
 transmission wins, and the trigger on `reading` keeps the old value.
@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ingest.copy_rows import COLUMNS, encode
+from services.ingest.frontier import Frontier
 from services.ingest.verdicts import Accepted
 
 INCOMING = """
@@ -20,7 +21,8 @@ INCOMING = """
         rssi_dbm smallint, battery_level_pct smallint
     ) ON COMMIT DELETE ROWS
 """
-# In the order of the key, so that two writers at once on the same keys wait for each other instead of deadlocking.
+# In the order of the key, as COPY is, so that two writers at once on the same keys wait for each other instead of
+# deadlocking.
 _MERGE = """
     WITH merged AS (
         INSERT INTO reading AS stored (meter_installation_id, "timestamp", value, received_at, rssi_dbm,
@@ -94,28 +96,58 @@ def _plan_one_by_one(readings: Iterable[Accepted]) -> list[Round]:
     return [*rounds, new_only] if new_only.readings else rounds
 
 
-async def merge(connection: AsyncConnection, rounds: Sequence[Round]) -> Merged:
+async def write(connection: AsyncConnection, rounds: Sequence[Round], frontier: Frontier) -> Merged:
     """Write `rounds` in the transaction of `connection`, which must have begun with a statement already."""
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, asyncpg.Connection):
         raise TypeError(f"COPY needs asyncpg, not {type(driver)}")
     stored = corrected = 0
-    await connection.exec_driver_sql(INCOMING)
-    for number, one in enumerate(rounds):
-        if number:
-            await connection.exec_driver_sql("TRUNCATE incoming_reading")
-        await driver.copy_to_table(
-            "incoming_reading",
-            source=_once(encode(one.readings.values())),
-            columns=COLUMNS,
-            schema_name="pg_temp",
-            format="binary",
-        )
-        statement = MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY
-        row = (await connection.exec_driver_sql(statement)).one()
-        stored += row.stored
-        corrected += row.corrected
+    is_used = False
+    for one in rounds:
+        readings = list(one.readings.values())
+        if one is rounds[0]:
+            new, readings = frontier.split(readings)
+            if new and await _append(connection, driver, new, frontier):
+                stored += len(new)
+            else:
+                readings += new
+        if readings:
+            await connection.exec_driver_sql("TRUNCATE incoming_reading" if is_used else INCOMING)
+            is_used = True
+            merged = await _merge(connection, driver, readings, MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY)
+            stored += merged.stored
+            corrected += merged.corrected
     return Merged(stored, corrected)
+
+
+async def _append(
+    connection: AsyncConnection, driver: asyncpg.Connection, readings: Sequence[Accepted], frontier: Frontier
+) -> bool:
+    """Add `readings` as they are; False, and nothing is added, when one of them is there already."""
+    try:
+        async with connection.begin_nested():
+            await _copy(driver, readings, into="reading")
+    except asyncpg.UniqueViolationError:
+        frontier.was_wrong()
+        return False
+    frontier.was_right()
+    return True
+
+
+async def _merge(
+    connection: AsyncConnection, driver: asyncpg.Connection, readings: Sequence[Accepted], statement: str
+) -> Merged:
+    await _copy(driver, readings, into="incoming_reading", schema="pg_temp")
+    row = (await connection.exec_driver_sql(statement)).one()
+    return Merged(row.stored, row.corrected)
+
+
+async def _copy(
+    driver: asyncpg.Connection, readings: Sequence[Accepted], *, into: str, schema: str | None = None
+) -> None:
+    await driver.copy_to_table(
+        into, source=_once(encode(readings)), columns=COLUMNS, schema_name=schema, format="binary"
+    )
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

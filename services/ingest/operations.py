@@ -1,15 +1,16 @@
 """Stores a batch of gateway messages in one transaction: what is good as readings, what is not in quarantine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest import judging
 from services.ingest.delivery import DeadLetter, GatewayDelivery
+from services.ingest.frontier import Frontier
 from services.ingest.judging import Judgement
-from services.ingest.merge import Merged, merge, plan_rounds
+from services.ingest.merge import Merged, plan_rounds, write
 from services.ingest.payload import NotAMessageError, Payload, parse
 from services.ingest.quarantine import keep
 from services.ingest.queries import learn_gateways, learn_installations, registry_version
@@ -41,8 +42,16 @@ class StoredBatch:
         return len(self.accepted) - self.merged.stored - self.merged.corrected
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a process remembers from one batch to the next; nothing is lost with it but time."""
+
+    registry: RegistryMemory = field(default_factory=RegistryMemory)
+    frontier: Frontier = field(default_factory=Frontier)
+
+
 async def store(
-    engine: AsyncEngine, deliveries: Sequence[GatewayDelivery], memory: RegistryMemory, clock: Clock
+    engine: AsyncEngine, deliveries: Sequence[GatewayDelivery], memory: Memory, clock: Clock
 ) -> StoredBatch:
     """Judge and store every reading in `deliveries`. All or nothing, and safe to repeat."""
     messages, dead_letters = _parse(deliveries)
@@ -53,8 +62,9 @@ async def store(
         judgements = await _judge(connection, messages, memory, now)
         accepted = [reading for judgement in judgements for reading in judgement.accepted]
         quarantined = [reading for judgement in judgements for reading in judgement.quarantined]
-        merged = await merge(connection, plan_rounds(accepted)) if accepted else Merged(0, 0)
+        merged = await write(connection, plan_rounds(accepted), memory.frontier)
         await keep(connection, quarantined)
+    memory.frontier.advance(accepted)
     received = sum(message.count for _, message in messages)
     return StoredBatch(dead_letters, received, accepted, merged, len(quarantined))
 
@@ -78,10 +88,10 @@ def _parse(
 async def _judge(
     connection: AsyncConnection,
     messages: Sequence[tuple[GatewayDelivery, Payload | SentTelegrams]],
-    memory: RegistryMemory,
+    memory: Memory,
     now: datetime,
 ) -> list[Judgement]:
-    registry = memory.at(await registry_version(connection))
+    registry = memory.registry.at(await registry_version(connection))
     await learn_gateways(connection, registry, (delivery.gateway_id for delivery, _ in messages))
     payloads = await _resolve_telegrams(connection, messages, registry)
     judgements = judging.begin(payloads, registry, now)

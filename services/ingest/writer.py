@@ -11,8 +11,7 @@ from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.events import readings_stored
 from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.metrics import IngestMetrics
-from services.ingest.operations import store
-from services.ingest.registry import RegistryMemory
+from services.ingest.operations import Memory, store
 from services.ingest.traces import commit_span, event_span
 from shared import topology
 from shared.broker import RETRY_S, UNREACHABLE, publish
@@ -44,7 +43,7 @@ class ReadingWriter:
         self._flow = flow
         self._tracer = tracer
         self._clock = clock
-        self._memory = RegistryMemory()
+        self._memory = Memory()
 
     async def write(self, deliveries: Sequence[GatewayDelivery]) -> list[DeadLetter | None]:
         """Store and tell; for each delivery None, or why it is a dead letter."""

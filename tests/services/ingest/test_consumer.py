@@ -31,8 +31,11 @@ async def settled(vhost: Vhost, engine: AsyncEngine, *, readings: int = 0, quara
         counts = await rows(engine, "SELECT (SELECT count(*) FROM reading), (SELECT count(*) FROM quarantined_reading)")
         return counts == [(readings, quarantined)]
 
+    async def is_empty() -> bool:
+        return await queue_length(vhost.url, topology.INGEST_READINGS) == 0
+
     await eventually(is_so)
-    assert await queue_length(vhost.url, topology.INGEST_READINGS) == 0
+    await eventually(is_empty)
 
 
 def reading(building: Building, number: int = 0, *, at: datetime = NOON, **more: object) -> dict[str, object]:

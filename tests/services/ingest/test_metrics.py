@@ -85,6 +85,7 @@ async def test_a_scrape_shows_what_became_of_known_messages(
     assert {name: value for name, value in samples.items() if name.startswith("mbus_ready")} == {
         "mbus_ready{check=database}": 1,
         "mbus_ready{check=broker}": 1,
+        "mbus_ready{check=intake}": 1,
         "mbus_ready{check=writes}": 1,
     }
     assert not [name for name in samples if str(building.tenant_id) in name or building.gateway_id in name]

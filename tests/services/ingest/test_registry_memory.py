@@ -6,8 +6,7 @@ from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ingest.delivery import GatewayDelivery
-from services.ingest.operations import StoredBatch, store
-from services.ingest.registry import RegistryMemory
+from services.ingest.operations import Memory, StoredBatch, store
 from shared.models import Gateway, MeterInstallation
 from tests.support.registry import Building, add_meter, create_building
 
@@ -25,7 +24,7 @@ def became(batch: StoredBatch) -> tuple[int, int]:
 
 
 async def test_what_has_changed_since_is_seen_by_the_next_batch(engine: AsyncEngine) -> None:
-    building, memory = await create_building(engine, meters=1), RegistryMemory()
+    building, memory = await create_building(engine, meters=1), Memory()
 
     async def write(serial: str, hours: int, *, gateway_id: str | None = None) -> tuple[int, int]:
         delivery = sent(building, serial, NOON + timedelta(hours=hours), gateway_id=gateway_id)
@@ -69,7 +68,7 @@ async def test_a_change_counts_from_its_commit_on_and_one_transaction_makes_one_
 
 async def test_two_installations_of_tenants_with_the_same_serial_are_kept_apart(engine: AsyncEngine) -> None:
     one, other = await create_building(engine, meters=1), await create_building(engine, meters=1)
-    memory = RegistryMemory()
+    memory = Memory()
     batch = [sent(one, "70000000", NOON), sent(other, "70000000", NOON)]
     assert became(await store(engine, batch, memory, lambda: NOON)) == (2, 0)
     assert became(await store(engine, batch, memory, lambda: NOON)) == (0, 0)

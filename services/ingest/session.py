@@ -1,0 +1,175 @@
+"""The life of one channel: its messages in hand, and the acknowledgement of those that are dealt with."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from aiormq import Channel
+from aiormq.abc import DeliveredMessage
+
+from services.ingest.window import Window
+from shared.broker import LOOK_EVERY_S, RETRY_S, UNREACHABLE, broker_may_be_away
+from shared.logs import get_logger
+from shared.message_handlers import places
+
+log = get_logger(__name__)
+
+Promise = asyncio.Future[Any]
+
+
+class Source(Protocol):
+    """Who deals with messages."""
+
+    def begin(self, message: DeliveredMessage) -> Promise:
+        """Begin with a message. It is dealt with when the promise is kept or broken; cancelled, nobody waits for it."""
+
+    def last_step(self, message: DeliveredMessage, promise: Promise) -> Coroutine[Any, Any, None] | None:
+        """What is left to do before the message is acknowledged; if that fails, the message is given back."""
+
+
+class Session:
+    """Consumes on `channel`, until it is closed or the consumer is gone."""
+
+    def __init__(self, channel: Channel, queue: str, window: Window, source: Source) -> None:
+        self._channel = channel
+        self._queue = queue
+        self._window = window
+        self._source = source
+        self._consumer: str | None = None
+        self._asked_for = 0
+        self._in_hand: dict[int, Promise] = {}
+        self._bytes_in_hand = 0
+        self._last_steps: set[asyncio.Task[None]] = set()
+        self._done: list[int] = []
+        self._given_up = False
+        self._acknowledged = 0
+        """All messages up to this tag have left our hands."""
+        self._ahead: set[int] = set()
+        """Those beyond it that have left them too."""
+        self._something_done = asyncio.Event()
+
+    @property
+    def consuming(self) -> bool:
+        """Whether messages can come."""
+        return not self._channel.is_closed and self._consumer in self._channel.consumers
+
+    async def start(self) -> None:
+        """Begin to receive, as many messages at once as the window says now."""
+        self._asked_for = self._window.size
+        await self._channel.basic_qos(prefetch_count=self._asked_for)
+        # Where the source is slow to begin with a message, the broker may have sent more of them already.
+        answer = await self._channel.basic_consume(self._queue, self._receive)
+        self._consumer = answer.consumer_tag
+
+    async def last(self, stopping: asyncio.Event) -> None:
+        """Acknowledge what is dealt with, until nothing is consumed any more or it is to stop."""
+        while self.consuming and not stopping.is_set():
+            # No single event says that consumption has ended: the library has many.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._something_done.wait(), LOOK_EVERY_S)
+            await self._acknowledge()
+            if self._window.is_worth_changing(self._asked_for):
+                await self._cancel()
+                await self.start()
+
+    async def drain(self, grace_s: float) -> None:
+        """Receive no more, and deal with what is in hand for `grace_s` seconds."""
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._cancel()
+                while self._in_hand or self._last_steps:
+                    await asyncio.wait([*self._in_hand.values(), *self._last_steps], timeout=LOOK_EVERY_S)
+                    await self._acknowledge()
+        except TimeoutError:
+            log.warning("not_drained", in_hand=len(self._in_hand) + len(self._last_steps), grace_s=grace_s)
+        await self._acknowledge()
+
+    def give_up(self) -> None:
+        """Forget what is in hand: the broker has it back, or takes it back when the channel is closed."""
+        self._given_up = True
+        for waiting in (*self._in_hand.values(), *self._last_steps):
+            waiting.cancel()
+
+    async def _cancel(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await self._channel.basic_cancel(consumer)
+
+    async def _receive(self, message: DeliveredMessage) -> None:
+        tag = message.delivery_tag
+        if self._given_up or tag is None:
+            return
+        size = len(message.body)
+        self._window.came(size)
+        if self._window.is_too_much(self._bytes_in_hand + size, asked_for=self._asked_for):
+            await self._give_back(tag)
+            return
+        try:
+            promise = self._source.begin(message)
+        except Exception as error:  # noqa: BLE001 - a fault of the program; it must not keep the message for ever
+            self._begin_last_step(tag, _fail(error))
+            return
+        self._in_hand[tag] = promise
+        self._bytes_in_hand += size
+        promise.add_done_callback(lambda _: self._dealt_with(tag, message, promise))
+
+    def _dealt_with(self, tag: int, message: DeliveredMessage, promise: Promise) -> None:
+        del self._in_hand[tag]
+        self._bytes_in_hand -= len(message.body)
+        if promise.cancelled() or self._given_up:
+            return
+        left = self._source.last_step(message, promise)
+        if left is None:
+            self._leave(tag)
+        else:
+            self._begin_last_step(tag, left)
+
+    def _begin_last_step(self, tag: int, step: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._take_last_step(tag, step))
+        self._last_steps.add(task)
+        task.add_done_callback(self._last_steps.discard)
+
+    def _leave(self, tag: int) -> None:
+        self._done.append(tag)
+        self._something_done.set()
+
+    async def _take_last_step(self, tag: int, step: Coroutine[Any, Any, None]) -> None:
+        try:
+            await step
+        except Exception as error:  # noqa: BLE001 - whatever it is, the broker has to try again
+            # Not the error's text: it may hold what was in the message.
+            kind, at = type(error).__name__, places(error.__traceback__)
+            log.warning("message_returned", error=kind, at=at, returned_in_s=RETRY_S)
+            # What failed will fail again at once, hundreds of times a second.
+            await asyncio.sleep(RETRY_S)
+            await self._give_back(tag)
+        else:
+            self._leave(tag)
+
+    async def _give_back(self, tag: int) -> None:
+        with suppress(*UNREACHABLE), broker_may_be_away():  # then the broker has it back already
+            await self._channel.basic_nack(tag, requeue=True, wait=False)
+            self._ahead.add(tag)
+
+    async def _acknowledge(self) -> None:
+        """Tell the broker what is dealt with: in one frame all up to the first that is not, and the others singly."""
+        self._something_done.clear()
+        done, self._done = self._done, []
+        self._ahead.update(done)
+        up_to = self._acknowledged
+        while up_to + 1 in self._ahead:
+            up_to += 1
+            self._ahead.discard(up_to)
+        self._acknowledged = up_to
+        # RabbitMQ closes the channel for a tag that it has been told before: it must be one of these.
+        together = [tag for tag in done if tag <= up_to]
+        if together:
+            await self._channel.basic_ack(max(together), multiple=True, wait=False)
+        for tag in done:
+            if tag > up_to:
+                await self._channel.basic_ack(tag, wait=False)
+
+
+async def _fail(error: Exception) -> None:
+    raise error

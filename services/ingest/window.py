@@ -1,0 +1,60 @@
+"""How many messages may be in hand at once: so many that their bytes stay within a bound, by what came lately."""
+
+from shared.messages.gateway import MAX_MESSAGE_BYTES
+
+FEWEST = 2
+"""One is written while the other is read."""
+
+RISE, FALL = 1 / 4, 1 / 16
+"""The weight of the newest message in what is typical, where it is larger and where it is smaller: memory that is full
+is worse than a batch that is small."""
+
+WORTH_IT = 1.5
+"""The broker is asked for another number of messages when it is so many times larger or smaller."""
+
+
+TOO_MUCH = 4
+"""Times what should be in hand: then the rest goes back. That costs a delivery of each, and must be rare."""
+
+
+class Window:
+    """The broker counts messages, memory counts bytes: a size for the one from the other.
+
+    It begins with what the largest messages would allow. When small ones are followed by large ones, the window closes
+    with the first of these; as many as it was wide may be on their way by then, and what is too much goes back.
+    """
+
+    def __init__(self, *, most_messages: int, most_bytes: int) -> None:
+        self._most_messages = most_messages
+        self._most_bytes = most_bytes
+        self._typical_bytes = float(MAX_MESSAGE_BYTES)
+
+    @property
+    def size(self) -> int:
+        """How many messages may be in hand now."""
+        return max(
+            min(FEWEST, self._most_messages), min(self._most_messages, int(self._most_bytes / self._typical_bytes))
+        )
+
+    def came(self, size_bytes: int) -> None:
+        """Learn from the size of a message."""
+        weight = RISE if size_bytes > self._typical_bytes else FALL
+        self._typical_bytes = max(1.0, self._typical_bytes + weight * (size_bytes - self._typical_bytes))
+
+    def is_too_much(self, bytes_in_hand: int, *, asked_for: int) -> bool:
+        """Whether a message with which so much is in hand goes back, when `asked_for` was the size so far.
+
+        Never while no fewer messages should come than do: it would be here again at once.
+        """
+        return bytes_in_hand > TOO_MUCH * self._most_bytes and self.size < asked_for
+
+    def forget(self) -> None:
+        """Begin again with the largest: nobody knows what waits after an absence."""
+        self._typical_bytes = float(MAX_MESSAGE_BYTES)
+
+    def is_worth_changing(self, current: int) -> bool:
+        """Whether `current`, an earlier size, is far from what it should be."""
+        size = self.size
+        return size != current and (
+            size >= WORTH_IT * current or size <= current / WORTH_IT or size == self._most_messages
+        )

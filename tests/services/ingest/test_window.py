@@ -1,0 +1,56 @@
+"""How many messages may be in hand, by how large they are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.window import FEWEST, Window
+from shared.messages.gateway import MAX_MESSAGE_BYTES
+
+MEBIBYTE = 1024 * 1024
+
+
+def window() -> Window:
+    return Window(most_messages=200, most_bytes=16 * MEBIBYTE)
+
+
+def after(sizes: list[int]) -> Window:
+    one = window()
+    for size in sizes:
+        one.came(size)
+    return one
+
+
+def test_it_begins_as_if_all_were_as_large_as_can_be() -> None:
+    assert window().size == 4
+
+
+def test_small_messages_open_it_and_large_ones_close_it_faster() -> None:
+    opened = after([20_000] * 120)
+    assert opened.size == 200
+    assert after([20_000] * 20).size < 200
+    for _ in range(8):
+        opened.came(MAX_MESSAGE_BYTES)
+    assert opened.size <= 5
+    opened.forget()
+    assert opened.size == 4
+
+
+@given(st.lists(st.integers(1, MAX_MESSAGE_BYTES), max_size=300))
+def test_it_is_never_wider_than_allowed_nor_closed(sizes: list[int]) -> None:
+    assert FEWEST <= after(sizes).size <= 200
+
+
+@given(st.integers(1, MAX_MESSAGE_BYTES))
+def test_messages_of_one_size_fill_the_bytes_that_are_allowed(size: int) -> None:
+    settled = after([size] * 2_000)
+    assert settled.size == max(FEWEST, min(200, 16 * MEBIBYTE // size))
+
+
+def test_a_change_must_be_worth_it_but_the_whole_width_is_taken() -> None:
+    one = after([100_000] * 500)
+    assert one.size == 167
+    assert not one.is_worth_changing(167)
+    assert not one.is_worth_changing(150)
+    assert one.is_worth_changing(100)
+    assert after([20_000] * 500).is_worth_changing(190)
+    assert Window(most_messages=1, most_bytes=1).size == 1
