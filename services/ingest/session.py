@@ -1,6 +1,7 @@
 """The life of one channel: its messages in hand, and the acknowledgement of those that are dealt with."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
@@ -37,6 +38,7 @@ class Session:
         self._window = window
         self._source = source
         self._consumer: str | None = None
+        self._numbers = itertools.count(1)
         self._asked_for = 0
         self._in_hand: dict[int, Promise] = {}
         self._bytes_in_hand = 0
@@ -58,9 +60,9 @@ class Session:
         """Begin to receive, as many messages at once as the window says now."""
         self._asked_for = self._window.size
         await self._channel.basic_qos(prefetch_count=self._asked_for)
-        # Where the source is slow to begin with a message, the broker may have sent more of them already.
-        answer = await self._channel.basic_consume(self._queue, self._receive)
-        self._consumer = answer.consumer_tag
+        # Named here, so that the first messages are known to be its own.
+        self._consumer = f"ingest-{next(self._numbers)}"
+        await self._channel.basic_consume(self._queue, self._receive, consumer_tag=self._consumer)
 
     async def last(self, stopping: asyncio.Event) -> None:
         """Acknowledge what is dealt with, until nothing is consumed any more or it is to stop."""
@@ -102,7 +104,10 @@ class Session:
             return
         size = len(message.body)
         self._window.came(size)
-        if self._window.is_too_much(self._bytes_in_hand + size, asked_for=self._asked_for):
+        if self._window.is_worth_changing(self._asked_for):
+            self._something_done.set()
+        # Never what the present consumer brings: it would be here again at once.
+        if self._window.is_too_much(self._bytes_in_hand + size) and message.consumer_tag != self._consumer:
             await self._give_back(tag)
             return
         try:

@@ -41,12 +41,9 @@ class Window:
         weight = RISE if size_bytes > self._typical_bytes else FALL
         self._typical_bytes = max(1.0, self._typical_bytes + weight * (size_bytes - self._typical_bytes))
 
-    def is_too_much(self, bytes_in_hand: int, *, asked_for: int) -> bool:
-        """Whether a message with which so much is in hand goes back, when `asked_for` was the size so far.
-
-        Never while no fewer messages should come than do: it would be here again at once.
-        """
-        return bytes_in_hand > TOO_MUCH * self._most_bytes and self.size < asked_for
+    def is_too_much(self, bytes_in_hand: int) -> bool:
+        """Whether a message with which so much is in hand goes back, if it was sent for an earlier, wider window."""
+        return bytes_in_hand > TOO_MUCH * self._most_bytes
 
     def forget(self) -> None:
         """Begin again with the largest: nobody knows what waits after an absence."""

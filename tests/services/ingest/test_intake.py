@@ -77,11 +77,11 @@ async def test_of_large_messages_few_are_taken(engine: AsyncEngine, vhost: Vhost
     async with nothing_can_be_written(engine):
         await publish(vhost, building, range(12), size=LARGE)
 
-        async def four() -> bool:
-            return await figure(app, "mbus_ingest_in_hand_messages") == 4
+        async def settled() -> bool:
+            in_hand = await figure(app, "mbus_ingest_in_hand_messages")
+            return 2 <= in_hand <= 4 and in_hand + await queue_length(vhost.url, topology.INGEST_READINGS) == 12
 
-        await eventually(four)
-        assert await queue_length(vhost.url, topology.INGEST_READINGS) == 8
+        await eventually(settled)
     await stored(engine, vhost, 12)
 
 
