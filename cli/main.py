@@ -19,6 +19,7 @@ from cli import (
     stack_commands,
     token,
 )
+from cli.dead_letters import commands as dead_letters
 from cli.errors import one_line
 from cli.quarantine import commands as quarantine
 from cli.stack.env_file import load_env_file
@@ -45,6 +46,7 @@ def create_app() -> typer.Typer:
         simulate,
         alerts,
         quarantine,
+        dead_letters,
         asyncapi,
         bench,
     )

@@ -1,0 +1,1 @@
+"""`mbus dead-letters`: the messages that could not be understood."""
