@@ -61,7 +61,8 @@ class GroupCommit(Generic[T, R]):
         write: writes items durably and returns a result for each, in their order. It is repeated when it fails, so
             it must be idempotent.
         weigh: the weight of an item, such as its size in bytes.
-        max_weight: a batch is closed before it outweighs this; a heavier item makes a batch of its own.
+        max_weight: a batch is closed before it outweighs this; a heavier item makes a batch of its own, and of those
+            one is written at a time.
         writers: how many batches are written at once.
         refuses_data: whether an error of `write` is the data's fault. Such a batch is halved until the culprit stands
             alone and its waiter gets the error. Any other error is waited out: the same batch again, for as long as
@@ -92,6 +93,7 @@ class GroupCommit(Generic[T, R]):
         self._on_failure = on_failure
         self._waiting: deque[_Waiting[T, R]] = deque()
         self._arrived = asyncio.Event()
+        self._outweighs = asyncio.Lock()
         self._unresolved: dict[asyncio.Future[R], tuple[T, int]] = {}
         self._weight_in_hand = 0
         self._written = 0
@@ -172,7 +174,11 @@ class GroupCommit(Generic[T, R]):
             batch = self._take()
             if not self._waiting:
                 self._arrived.clear()
-            if batch:
+            if sum(waiting.weight for waiting in batch) > self._max_weight:
+                # Two of those at once would take twice the memory.
+                async with self._outweighs:
+                    await self._settle(batch)
+            elif batch:
                 await self._settle(batch)
 
     def _take(self) -> list[_Waiting[T, R]]:

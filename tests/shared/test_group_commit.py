@@ -80,6 +80,20 @@ async def test_a_batch_does_not_outweigh_its_limit_and_a_heavy_item_stands_alone
     assert ledger.batches == [[1], [4, 6], [99], [5, 5], [1]]
 
 
+async def test_of_items_heavier_than_a_batch_one_is_written_at_a_time_and_light_ones_meanwhile() -> None:
+    ledger = Ledger()
+    ledger.gate.clear()
+    commits = GroupCommit(ledger.write, weigh=lambda item: item, max_weight=10, writers=3, refuses_data=lambda _: False)
+    async with commits.running():
+        tasks = [asyncio.create_task(commits.submit(weight)) for weight in (98, 99, 5)]
+        await until(lambda: commits_waiting(commits) == 0)
+        await until(lambda: len(ledger.taken) == 2)
+        assert sorted(ledger.taken) == [[5], [98]]
+        ledger.gate.set()
+        await asyncio.gather(*tasks)
+    assert sorted(ledger.batches) == [[5], [98], [99]]
+
+
 async def test_an_item_that_asks_for_it_is_written_alone() -> None:
     ledger = Ledger()
     ledger.gate.clear()
