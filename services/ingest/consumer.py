@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Coroutine, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aio_pika import IncomingMessage
 from aiormq.abc import DeliveredMessage
@@ -42,16 +43,23 @@ class GatewayMessages:
         self._clock = clock
         self._trust_stamps = trust_stamps
         self._suspects = Suspects()
+        # A dead letter says when its message was received, which may be long before it became one.
+        self._transmissions: WeakKeyDictionary[Stored, Transmission] = WeakKeyDictionary()
 
     def begin(self, message: DeliveredMessage) -> Stored:
         """Have a message stored."""
+        transmission = self._transmission(message)
+        stored = self._begin(message, transmission)
+        self._transmissions[stored] = transmission
+        return stored
+
+    def _begin(self, message: DeliveredMessage, transmission: Transmission) -> Stored:
         sender = ROUTING_KEY.fullmatch(message.routing_key or "")
         if sender is None:
             nothing: Stored = asyncio.get_running_loop().create_future()
             nothing.set_result(DeadLetter("the routing key names no gateway"))
             return nothing
         headers = _headers(message)
-        transmission = self._transmission(message)
         delivery = GatewayDelivery(
             gateway_id=sender[1],
             format=FORMATS[sender[2]],
@@ -72,17 +80,18 @@ class GatewayMessages:
         if isinstance(error, Exception):
             with within(context_of(_headers(message))):
                 log_refusal(log, "message_cannot_be_stored", error, routing_key=message.routing_key or "")
-            return self._put_aside(message, DeadLetter(f"cannot be stored: {name_of(error)}"))
-        letter = stored.result()
-        return None if letter is None else self._put_aside(message, letter)
+            letter: DeadLetter | None = DeadLetter(f"cannot be stored: {name_of(error)}")
+        else:
+            letter = stored.result()
+        return None if letter is None else self._put_aside(message, letter, self._transmissions[stored])
 
     async def _store_suspect(self, delivery: GatewayDelivery, times_returned: int) -> DeadLetter | None:
         async with self._suspects.turn(times_returned) as alone:
             return await self._commits.submit(delivery, alone=alone)
 
-    async def _put_aside(self, message: DeliveredMessage, letter: DeadLetter) -> None:
+    async def _put_aside(self, message: DeliveredMessage, letter: DeadLetter, transmission: Transmission) -> None:
         with within(context_of(_headers(message))):
-            await dead_letter(self._broker, IncomingMessage(message), letter.reason, self._transmission(message))
+            await dead_letter(self._broker, IncomingMessage(message), letter.reason, transmission)
         self._metrics.dead_lettered()
 
     def _transmission(self, message: DeliveredMessage) -> Transmission:
