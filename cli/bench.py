@@ -36,6 +36,10 @@ def ingest_command(
     plain: Annotated[
         bool, typer.Option("--plain", help="Make `reading` a plain table also where TimescaleDB is loaded.")
     ] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="A million readings twice, 4 MiB messages, and 20 million rows: some ten minutes."),
+    ] = False,
     messages: Annotated[int, typer.Option(min=100, help="Messages a round.")] = DEFAULT.messages,
     readings: Annotated[int, typer.Option(min=1, max=20_000, help="Readings a message.")] = DEFAULT.readings,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds; each measures COPY and ingest.")] = DEFAULT.rounds,
@@ -54,7 +58,7 @@ def ingest_command(
     )
     size = Size(messages=messages, readings=readings, rounds=rounds, singles=DEFAULT.singles)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(run_bench(servers, size, hypertable=not plain, tell=say))
+        result = runner.run(run_bench(servers, size, hypertable=not plain, full=full, tell=say))
     _print(result)
     if as_object:
         print(msgspec.json.encode(as_json(result)).decode())
@@ -63,7 +67,8 @@ def ingest_command(
 def _print(result: IngestResult) -> None:
     table = Table("figure", "value", box=None)
     table.columns[1].justify = "right"
-    for name, value in as_json(result).items():
+    figures = as_json(result)
+    for name, value in (figures | (figures["full"] or {})).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             table.add_row(name, f"{value:,}")
     Console(stderr=True).print(table)

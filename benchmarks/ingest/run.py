@@ -2,15 +2,15 @@
 
 import gc
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.ingest.anchors import copy_only, row_at_a_time
 from benchmarks.ingest.drain import Batches, drain_by_ingest, drain_by_noop, encoded, fill
+from benchmarks.ingest.full import FullResult, check_rows, empty, run_full
 from benchmarks.ingest.load import Fleet, Row, body, messages, register_fleet
 from benchmarks.place import BenchError, BenchServers, Place, open_place
 from shared.database import open_engine
@@ -50,13 +50,21 @@ class IngestResult:
     readings: int
     hypertable: bool
     postgresql: str
-    full: dict[str, Any] = field(default_factory=dict)
+    full: FullResult | None = None
 
 
 async def run_bench(
-    servers: BenchServers, size: Size, *, hypertable: bool, tell: Callable[[str], None]
+    servers: BenchServers, size: Size, *, hypertable: bool, full: bool, tell: Callable[[str], None]
 ) -> IngestResult:
-    """Measure in a place of its own."""
+    """Measure; `hypertable` where TimescaleDB is loaded, and with `full` what takes minutes and a few gigabytes."""
+    result = await _run(servers, size, hypertable=hypertable, tell=tell)
+    if not full:
+        return result
+    more = await run_full(servers, gateways=GATEWAYS, meters=METERS, hypertable=hypertable, tell=tell)
+    return replace(result, full=more)
+
+
+async def _run(servers: BenchServers, size: Size, *, hypertable: bool, tell: Callable[[str], None]) -> IngestResult:
     async with (
         open_place(servers, hypertable=hypertable) as place,
         open_engine(place.owner_url, application_name="mbus-bench") as engine,
@@ -78,10 +86,10 @@ async def _measure(
     for number in range(size.rounds):
         copied.append(await copy_only(place.owner_url, rows))
         tell(f"round {number + 1}: COPY alone {copied[-1]:,.0f} readings/s")
-        await _empty(engine)
+        await empty(engine)
         await fill(place, bodies)
         drained.append(await drain_by_ingest(place, expected=size.messages))
-        await _check(engine, len(rows))
+        await check_rows(engine, len(rows))
         speed = drained[-1].readings_per_s(size.readings)
         tell(f"round {number + 1}: ingest {speed:,.0f} readings/s, {speed / copied[-1]:.2f} of COPY")
     single_rate = await row_at_a_time(engine, rows[:ROW_AT_A_TIME_ROWS])
@@ -118,25 +126,12 @@ async def _singles(
     bodies = list(encoded((gateway_of[row[0]], body(gateway_of[row[0]], [row])) for row in rows))
     await fill(place, bodies)
     noop = (await drain_by_noop(place, expected=len(bodies))).messages_per_s
-    await _empty(engine)
+    await empty(engine)
     await fill(place, bodies)
     ours = (await drain_by_ingest(place, expected=len(bodies))).messages_per_s
-    await _check(engine, len(rows))
+    await check_rows(engine, len(rows))
     tell(f"one reading a message: {ours:,.0f}/s, of a handler that does nothing {noop:,.0f}/s")
     return noop, ours
-
-
-async def _empty(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE reading"))
-
-
-async def _check(engine: AsyncEngine, expected: int) -> None:
-    """A rate of work that was not done right would mean nothing."""
-    async with engine.connect() as connection:
-        stored = await connection.scalar(text("SELECT count(*) FROM reading"))
-    if stored != expected:
-        raise BenchError(f"{stored} readings are stored, {expected} were sent")
 
 
 def as_json(result: IngestResult) -> dict[str, Any]:

@@ -9,6 +9,9 @@ RISE, FALL = 1 / 4, 1 / 16
 """The weight of the newest message in what is typical, where it is larger and where it is smaller: memory that is full
 is worse than a batch that is small."""
 
+FIRST, FALL_AT_FIRST = 8, 1 / 2
+"""Of the first messages each tells more than that the largest are possible."""
+
 WORTH_IT = 1.5
 """The broker is asked for another number of messages when it is so many times larger or smaller."""
 
@@ -28,6 +31,7 @@ class Window:
         self._most_messages = most_messages
         self._most_bytes = most_bytes
         self._typical_bytes = float(MAX_MESSAGE_BYTES)
+        self._seen = 0
 
     @property
     def size(self) -> int:
@@ -38,7 +42,9 @@ class Window:
 
     def came(self, size_bytes: int) -> None:
         """Learn from the size of a message."""
-        weight = RISE if size_bytes > self._typical_bytes else FALL
+        self._seen += 1
+        fall = FALL_AT_FIRST if self._seen <= FIRST else FALL
+        weight = RISE if size_bytes > self._typical_bytes else fall
         self._typical_bytes = max(1.0, self._typical_bytes + weight * (size_bytes - self._typical_bytes))
 
     def is_too_much(self, bytes_in_hand: int) -> bool:
@@ -48,6 +54,7 @@ class Window:
     def forget(self) -> None:
         """Begin again with the largest: nobody knows what waits after an absence."""
         self._typical_bytes = float(MAX_MESSAGE_BYTES)
+        self._seen = 0
 
     def is_worth_changing(self, current: int) -> bool:
         """Whether `current`, an earlier size, is far from what it should be."""
