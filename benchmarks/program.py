@@ -19,8 +19,6 @@ from benchmarks.place import BenchError
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
-BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
-"""getrusage(2): `ru_maxrss` is in kilobytes on Linux, in bytes on macOS."""
 
 
 class Program:
@@ -31,7 +29,7 @@ class Program:
         self._client = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False)
         self._log = log
         self.peak_rss_bytes = 0
-        """The largest resident set that it had; known when it has ended."""
+        """The largest resident set that it had, known when it has ended; 0 where the system does not tell."""
         self.cpu_s = 0.0
         """The processor time that it took, of users and system; known when it has ended."""
 
@@ -66,6 +64,7 @@ class Program:
         """End it as an operator would, and note what it took."""
         await self._client.aclose()
         if self._process.poll() is None:
+            self.peak_rss_bytes = self._peak_rss_bytes()
             self._process.send_signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
@@ -76,8 +75,15 @@ class Program:
         except ChildProcessError:
             return  # it ended by itself, which was told before
         self._process.returncode = 0
-        self.peak_rss_bytes = usage.ru_maxrss * BYTES_PER_RSS_UNIT
         self.cpu_s = usage.ru_utime + usage.ru_stime
+
+    def _peak_rss_bytes(self) -> int:
+        """Not `ru_maxrss` of getrusage(2): that of a child begins with what its parent had (Linux)."""
+        status = Path(f"/proc/{self._process.pid}/status")
+        if not status.exists():
+            return 0
+        peak = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) * 1024
 
     def _last_lines(self) -> str:
         self._log.seek(0)

@@ -57,8 +57,11 @@ class Session:
         return not self._channel.is_closed and self._consumer in self._channel.consumers
 
     async def start(self) -> None:
-        """Begin to receive, as many messages at once as the window says now."""
-        self._asked_for = self._window.size
+        """Begin to receive."""
+        await self._start(self._window.size)
+
+    async def _start(self, size: int) -> None:
+        self._asked_for = size
         await self._channel.basic_qos(prefetch_count=self._asked_for)
         # Named here, so that the first messages are known to be its own.
         self._consumer = f"ingest-{next(self._numbers)}"
@@ -71,9 +74,10 @@ class Session:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._something_done.wait(), LOOK_EVERY_S)
             await self._acknowledge()
-            if self._window.is_worth_changing(self._asked_for):
+            better = self._window.better_than(self._asked_for, in_hand=len(self._in_hand))
+            if better is not None:
                 await self._cancel()
-                await self.start()
+                await self._start(better)
 
     async def drain(self, grace_s: float) -> None:
         """Receive no more, and deal with what is in hand for `grace_s` seconds."""
@@ -104,7 +108,7 @@ class Session:
             return
         size = len(message.body)
         self._window.came(size)
-        if self._window.is_worth_changing(self._asked_for):
+        if self._window.size < self._asked_for:
             self._something_done.set()
         # Never what the present consumer brings: it would be here again at once.
         if self._window.is_too_much(self._bytes_in_hand + size) and message.consumer_tag != self._consumer:

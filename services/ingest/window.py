@@ -15,7 +15,6 @@ FIRST, FALL_AT_FIRST = 8, 1 / 2
 WORTH_IT = 1.5
 """The broker is asked for another number of messages when it is so many times larger or smaller."""
 
-
 TOO_MUCH = 4
 """Times what should be in hand: then the rest goes back. That costs a delivery of each, and must be rare."""
 
@@ -56,9 +55,13 @@ class Window:
         self._typical_bytes = float(MAX_MESSAGE_BYTES)
         self._seen = 0
 
-    def is_worth_changing(self, current: int) -> bool:
-        """Whether `current`, an earlier size, is far from what it should be."""
+    def better_than(self, current: int, *, in_hand: int) -> int | None:
+        """The number of messages to ask for instead of `current`; None where that is good enough.
+
+        What is in hand by then comes on top of it, and together they must not be more than allowed.
+        """
         size = self.size
-        return size != current and (
-            size >= WORTH_IT * current or size <= current / WORTH_IT or size == self._most_messages
-        )
+        if size <= current / WORTH_IT:
+            return size
+        size = min(size, self._most_messages - in_hand)
+        return size if size >= WORTH_IT * current else None

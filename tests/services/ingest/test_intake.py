@@ -95,7 +95,7 @@ async def test_messages_that_grow_large_all_at_once_go_back_as_far_as_they_are_t
         await publish(vhost, building, range(800, 1000))
 
         async def many() -> bool:
-            return await figure(app, "mbus_ingest_in_hand_messages") == 200
+            return await figure(app, "mbus_ingest_in_hand_messages") >= 100
 
         # By now they are known to be small.
         await eventually(many)
