@@ -5,11 +5,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
+from uuid import UUID
 
 from faststream.rabbit import RabbitBroker
 from sqlalchemy import select
 
 from services.ingest.metrics import IngestMetrics
+from services.ingest.queries import registry_version
 from services.ingest.waiting import BEGINNING, READINGS_A_STEP, Awaited, find_ready
 from shared import topology
 from shared.broker import publish
@@ -22,6 +24,12 @@ from shared.service_database import ServiceDatabase
 SHARE_OF_TIME = 50
 """Between two looks at least so many times the time that the last one took."""
 
+SHARE_OF_TIME_AFTER_CHANGE = 5
+"""The same while the first walk after a change of the registry lasts."""
+
+VERSION_EVERY_S = 1.0
+"""How often it looks whether the registry has changed, which costs next to nothing."""
+
 log = get_logger(__name__)
 
 
@@ -33,7 +41,11 @@ class Looked(NamedTuple):
 
 
 class Replaying:
-    """Looks every `interval_s` seconds for readings whose cause of refusal has gone, and replays them."""
+    """Looks for readings whose cause of refusal has gone, and replays them.
+
+    It does so when the registry has changed, and every `interval_s` seconds besides: what was judged by the registry as
+    it was may be quarantined after the look that the change brought about.
+    """
 
     def __init__(
         self,
@@ -59,17 +71,34 @@ class Replaying:
             at_work.cancel()
 
     async def _run(self) -> None:
-        after = BEGINNING
+        after, version, is_news = BEGINNING, None, False
         while True:
             pause_s = self._interval_s
             try:
+                before, version = version, await self._registry_version()
+                if version != before:
+                    after, is_news = BEGINNING, True
                 looked = await self.look(after)
+                after = looked.next
+                share = SHARE_OF_TIME_AFTER_CHANGE if is_news else SHARE_OF_TIME
+                is_news = is_news and after != BEGINNING
+                await self._pause(max(pause_s if after == BEGINNING else 0, share * looked.seconds), version)
             except Exception as error:  # noqa: BLE001 - servers are away in many ways; ingest goes on, and this later
                 log.warning("replay_failed", error=repr(error), retry_in_s=pause_s)
-            else:
-                after = looked.next
-                pause_s = max(pause_s if after == BEGINNING else 0, SHARE_OF_TIME * looked.seconds)
-            await asyncio.sleep(pause_s)
+                await asyncio.sleep(pause_s)
+
+    async def _pause(self, seconds: float, version: UUID) -> None:
+        """Wait so long, or until the registry has changed: what is awaited may have come."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (left := end - loop.time()) > 0:
+            await asyncio.sleep(min(left, VERSION_EVERY_S))
+            if await self._registry_version() != version:
+                return
+
+    async def _registry_version(self) -> UUID:
+        async with self._database.engine.connect() as connection:
+            return await registry_version(connection)
 
     async def look(self, after: Awaited = BEGINNING) -> Looked:
         """Replay what is found in a part of what is waited for. Raises what a server that is away raises."""

@@ -306,3 +306,14 @@ async def test_ingest_lives_on_while_it_cannot_replay_and_does_it_later(
             async with owner.begin() as connection:
                 await connection.execute(text("GRANT UPDATE ON quarantined_reading TO mbus_ingest"))
         await eventually(stored(engine, [1.5]))
+
+
+async def test_a_change_of_the_registry_is_noticed_before_the_next_look_is_due(
+    engine: AsyncEngine, database: Database, vhost: Vhost
+) -> None:
+    building = await create_building(engine, meters=0)
+    async with running_ingest(database, vhost, replay_interval_s=3600):
+        await publish_as_gateway(vhost.url, building.gateway_id, reading("1"))
+        await eventually(waits(engine, ["unknown_installation"]))
+        await add_meter(engine, building, "1")
+        await eventually(stored(engine, [1.5]))
