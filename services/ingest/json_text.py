@@ -84,7 +84,7 @@ def _value(text: str, position: int) -> tuple[object, int]:
         value: object
         value, end = json.JSONDecoder(parse_int=_integer, strict=False).raw_decode(text, position)
     except json.JSONDecodeError as error:
-        raise NotJsonError(f"not JSON: {error.msg} at character {error.pos}") from error
+        raise NotJsonError(f"not JSON: {error.msg.removesuffix(' at')} at character {error.pos}") from error
     except RecursionError as error:
         raise NotJsonError("nested too deeply") from error
     return value, end
