@@ -15,7 +15,7 @@ from cli.settings import BrokerAdminSettings, DatabaseSettings
 from cli.simulation.progress import say
 from shared.settings import load
 
-DEFAULT = Size(messages=1_500, readings=150, rounds=2, singles=10_000)
+DEFAULT = Size(messages=3_000, readings=150, rounds=2, singles=10_000)
 
 
 def register(app: typer.Typer) -> None:

@@ -96,7 +96,8 @@ async def _judge(
     payloads = await _resolve_telegrams(connection, messages, registry)
     judgements = judging.begin(payloads, registry, now)
     written_ids, serials = judging.asked_for(judgements, registry)
-    await learn_installations(connection, registry, written_ids=written_ids, serials=serials)
+    if await learn_installations(connection, registry, written_ids=written_ids, serials=serials):
+        judgements = judging.begin(payloads, registry, now)
     for judgement in judgements:
         judging.finish(judgement, registry, now)
     return judgements

@@ -54,8 +54,11 @@ async def learn_gateways(connection: AsyncConnection, registry: Registry, gatewa
 
 async def learn_installations(
     connection: AsyncConnection, registry: Registry, *, written_ids: Iterable[str], serials: Iterable[tuple[UUID, str]]
-) -> None:
-    """Let `registry` know the installations of these ids, as gateways wrote them, and of these tenants' serials."""
+) -> bool:
+    """Let `registry` know the installations of these ids, as gateways wrote them, and of these tenants' serials.
+
+    Returns whether it may know more than before.
+    """
     ids = {written: id_ for written in set(written_ids) if (id_ := read_id(written)) is not None}
     # The registry holds no others, and the database could not even be asked for a NUL.
     asked = {
@@ -70,6 +73,8 @@ async def learn_installations(
             "tenant_ids": list({tenant_id for tenant_id, _ in asked}),
             "serials": list({serial for _, serial in asked}),
         }
+        # Not added to what is there: another writer may be learning the same.
+        by_serial: dict[tuple[UUID, str], list[Installation]] = {}
         for row in await connection.execute(INSTALLATIONS, parameters):
             found = registry.learn(
                 Installation(
@@ -83,8 +88,10 @@ async def learn_installations(
                 )
             )
             if (row.tenant_id, row.meter_serial) in asked:
-                registry.meters_of(row.tenant_id).by_serial.setdefault(row.meter_serial, []).append(found)
-    for written, id_ in ids.items():
-        installation = registry.by_id.get(id_)
-        if installation is not None:
-            registry.meters_of(installation.tenant_id).by_written_id[written] = installation
+                by_serial.setdefault((row.tenant_id, row.meter_serial), []).append(found)
+        for (tenant_id, serial), installations in by_serial.items():
+            registry.meters_of(tenant_id).by_serial[serial] = installations
+    named = {written: registry.by_id[id_] for written, id_ in ids.items() if id_ in registry.by_id}
+    for written, installation in named.items():
+        registry.meters_of(installation.tenant_id).by_written_id[written] = installation
+    return bool(named or asked)
