@@ -1,7 +1,7 @@
 # What is done often. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean environment test check asyncapi format lock
+.PHONY: help up down status logs clean environment test test-faults soak check asyncapi format lock
 
 BIN := .venv/bin
 ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
@@ -34,6 +34,9 @@ test: environment ## Run every test on real servers; ARGS="-k word" chooses
 
 test-faults: environment ## Kill ingest and break its servers, and look for every reading; ARGS="--seed 7 -k word"
 	@$(BIN)/python -m pytest -m faults tests/faults $(ARGS)
+
+soak: environment ## Break everything around ingest for long, as chance has it; ARGS="--minutes 10 --seed 7"
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 check: environment ## Check format, style, types and layers
 	@$(BIN)/ruff format --check .

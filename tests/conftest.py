@@ -11,14 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.stack.errors import StackError
 from shared import topology
-from shared.broker_accounts import prepare_broker
-from shared.broker_admin import BrokerAdmin
-from shared.database import SERVICE_ROLES, open_engine
-from shared.migrations.runner import give_logins, migrate
-from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles, make_template
+from shared.database import open_engine
+from tests.support.databases import Database, create_database, drop_database, make_template, migrated_database
 from tests.support.mqtt import Mqtt, NoMqttError, spoken_versions
 from tests.support.servers import Servers, ServersError, running_servers
-from tests.support.vhosts import Vhost
+from tests.support.vhosts import Vhost, prepared_vhost
 
 USED = pytest.StashKey[Servers]()
 
@@ -59,15 +56,9 @@ def session_id() -> str:
 @pytest.fixture(scope="session")
 async def template(servers: Servers, session_id: str) -> AsyncIterator[Database]:
     """A migrated database that nobody connects to: each test's database is a copy of it."""
-    database = Database(servers.database_url, f"mbus_test_{session_id}", Logins.for_session(session_id))
-    await create_database(servers.database_url, database.name)
-    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
-        await migrate(engine)
-        await give_logins(engine, {role: database.url_of(role) for role in SERVICE_ROLES})
-    await make_template(servers.database_url, database.name)
-    yield database
-    await drop_database(servers.database_url, database.name)
-    await drop_roles(servers.database_url, database.logins)
+    async with migrated_database(servers.database_url, session_id) as database:
+        await make_template(servers.database_url, database.name)
+        yield database
 
 
 @pytest.fixture
@@ -88,15 +79,8 @@ async def engine(database: Database) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture(scope="session")
 async def session_vhost(servers: Servers, session_id: str) -> AsyncIterator[Vhost]:
-    vhost = Vhost.for_session(servers, session_id)
-    async with BrokerAdmin(servers.management_url, vhost=vhost.name) as admin:
-        await admin.put_vhost()
-        await admin.put_full_rights(vhost.admin_name)
-        await prepare_broker(admin, vhost.url, {"ingest": vhost.ingest_url, "alerts": vhost.alerts_url})
+    async with prepared_vhost(servers, session_id) as vhost:
         yield vhost
-        await admin.delete_vhost()
-        for name in vhost.account_names:
-            await admin.delete_account(name)
 
 
 @pytest.fixture(scope="session")

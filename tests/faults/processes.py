@@ -35,6 +35,9 @@ class Ingest:
         self._process: asyncio.subprocess.Process | None = None
         self._log_starts_at = 0
         self._killed = False
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._asked_to_end_with: int | None = None
 
     @classmethod
     @asynccontextmanager
@@ -78,6 +81,12 @@ class Ingest:
                 stderr=output,
             )
         self._killed = False
+        self._asked_to_end_with = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, where it runs."""
+        return self._process.pid if self._process is not None and self.runs else None
 
     @property
     def runs(self) -> bool:
@@ -89,6 +98,7 @@ class Ingest:
         if self._process is not None and self.runs:
             self._process.send_signal(SIGKILL)
             self._killed = True
+            self._asked_to_end_with = -SIGKILL
             self.deaths += 1
 
     async def ended(self) -> int | None:
@@ -139,17 +149,19 @@ class Ingest:
 
     @asynccontextmanager
     async def kept_alive(self) -> AsyncIterator[None]:
-        """Start it, and start it again whenever it was killed, until the block ends; then it runs."""
+        """Start it, and start it again whenever it was killed or asked to end, until the block ends; then it runs."""
         over = asyncio.Event()
 
         async def keep() -> None:
             ending = asyncio.create_task(over.wait())
             while not over.is_set():
+                await self._wanted.wait()
                 await self.start()
                 ended = asyncio.create_task(self.ended())
                 await asyncio.wait({ended, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if not ended.cancel():
-                    assert ended.result() == -SIGKILL, f"ingest ended by itself: {self.last_words()}"
+                    code = ended.result()
+                    assert code == self._asked_to_end_with, f"ingest ended with {code}: {self.last_words()}"
             if not self.runs:
                 await self.start()
 
@@ -160,13 +172,27 @@ class Ingest:
             finally:
                 over.set()
 
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Ask it to end, and if it is kept alive let it start again only when the block ends."""
+        self._wanted.clear()
+        await self.ask_to_end()
+        try:
+            yield
+        finally:
+            self._wanted.set()
+
+    async def ask_to_end(self) -> None:
+        """Send it SIGTERM, as soon as it hears signals."""
+        await eventually(self._listens_or_has_ended)
+        if self._process is not None and self.runs:
+            self._process.send_signal(SIGTERM)
+            self._asked_to_end_with = 0
+
     async def stop(self) -> None:
         """Ask it to end, and see that it does so in order and in time."""
         assert self._process is not None
-        # Before that it hears no signal.
-        await eventually(self._listens_or_has_ended)
-        if self.runs:
-            self._process.send_signal(SIGTERM)
+        await self.ask_to_end()
         code = await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
         assert code == 0, f"ingest ended with {code}: {self.last_words()}"
 

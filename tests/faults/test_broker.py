@@ -20,12 +20,12 @@ BACK_WITHIN_S = 15
 DECLARED_AGAIN_WITHIN_S = 10
 
 
-@pytest.mark.quick
-async def test_the_connection_is_cut_again_and_again(ingest: Ingest, fleet: Fleet, books: Books) -> None:
+@pytest.mark.parametrize("times", [pytest.param(1, marks=pytest.mark.quick), 4])
+async def test_the_connection_is_cut(times: int, ingest: Ingest, fleet: Fleet, books: Books) -> None:
     await ingest.start()
     async with books.streaming(fleet):
-        for _ in range(3):
-            await books.get_through(fleet.batch(), within_s=BACK_WITHIN_S)
+        for _ in range(times):
+            await books.get_through(fleet.batch(), within_s=STARTED_WITHIN_S)
             await ingest.broker.break_connections()
     await books.balance(ingest)
 
@@ -47,7 +47,7 @@ async def test_no_memory_left(own_broker: OwnBroker, ingest: Ingest, fleet: Flee
     async with books.streaming(fleet):
         await asyncio.to_thread(own_broker.set_memory_limit, TOO_LITTLE_MEMORY)
         try:
-            await books.not_confirmed_any_more()
+            await books.nothing_confirmed()
         finally:
             await asyncio.to_thread(own_broker.set_memory_limit, ENOUGH_MEMORY)
         await books.get_through(fleet.batch(), within_s=BACK_WITHIN_S)

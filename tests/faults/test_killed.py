@@ -5,9 +5,13 @@ import struct
 
 import pytest
 
+from shared import topology
+from shared.broker_admin import BrokerAdmin
 from tests.faults.books import Books
 from tests.faults.processes import Ingest
 from tests.faults.sending import Fleet
+from tests.support.messages import eventually, queue_length
+from tests.support.vhosts import Vhost
 from tests.support.wire import Moment
 
 pytestmark = pytest.mark.faults
@@ -36,11 +40,11 @@ async def test_twenty_times_with_the_same_messages_in_hand(ingest: Ingest, fleet
     await books.balance(ingest)
 
 
-async def test_a_message_that_kills_whoever_writes_it(ingest: Ingest, fleet: Fleet, books: Books) -> None:
-    """The others get through all the same."""
+async def test_a_message_that_kills_whoever_writes_it(vhost: Vhost, ingest: Ingest, fleet: Fleet, books: Books) -> None:
+    """The others get through all the same, and a policy puts it aside (docs/operations.md)."""
     before, after = fleet.batches(10), fleet.batches(10)
     killer = fleet.batch()
-    await books.send(*before[:5], killer, *before[5:])
+    await books.send(*before[:5], killer.as_dead_letter(), *before[5:])
     killed = ingest.kill_at(Moment.IN_COPY, times=1000, seeing=struct.pack(">d", killer.accepted[0][1]))
     async with ingest.kept_alive():
         for batch in before:
@@ -48,7 +52,28 @@ async def test_a_message_that_kills_whoever_writes_it(ingest: Ingest, fleet: Fle
         await books.send(*after)
         for batch in after:
             await books.stored(batch, within_s=60)
-    assert not killed.is_set()
-    assert ingest.deaths >= 3
-    ingest.database.trap = None
+        # What is left comes back at each death.
+        await eventually(lambda: holds_one(vhost, topology.INGEST_READINGS), timeout_s=60)
+        assert not killed.is_set()
+        assert ingest.deaths >= 3
+        async with BrokerAdmin(vhost.management_url, vhost=vhost.name) as admin:
+            await put_aside_after(admin, 6)
+            try:
+                await eventually(lambda: holds_one(vhost, topology.DEAD_LETTERS), timeout_s=60)
+            finally:
+                await put_aside_after(admin, topology.DELIVERY_LIMIT)
     await books.balance(ingest)
+
+
+async def put_aside_after(admin: BrokerAdmin, times: int) -> None:
+    """Let the broker put aside what came back more often."""
+    await admin.put_policy(
+        "delivery-limit",
+        pattern=f"^{topology.INGEST_READINGS}$",
+        apply_to="queues",
+        definition={"delivery-limit": times},
+    )
+
+
+async def holds_one(vhost: Vhost, queue: str) -> bool:
+    return await queue_length(vhost.url, queue) == 1

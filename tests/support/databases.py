@@ -1,11 +1,14 @@
 """Databases that tests make and drop, on a server that may have others."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import make_url, text
 
 from shared.database import SERVICE_ROLES, open_engine
+from shared.migrations.runner import give_logins, migrate
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,21 @@ class Database:
     @property
     def alerts_url(self) -> str:
         return self.url_of("mbus_alerts")
+
+
+@asynccontextmanager
+async def migrated_database(server_url: str, session_id: str) -> AsyncIterator[Database]:
+    """A migrated database with logins of its own for the services, dropped at the end."""
+    database = Database(server_url, f"mbus_test_{session_id}", Logins.for_session(session_id))
+    await create_database(server_url, database.name)
+    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
+        await migrate(engine)
+        await give_logins(engine, {role: database.url_of(role) for role in SERVICE_ROLES})
+    try:
+        yield database
+    finally:
+        await drop_database(server_url, database.name)
+        await drop_roles(server_url, database.logins)
 
 
 async def create_database(server_url: str, name: str, *, template: str = "template0") -> None:

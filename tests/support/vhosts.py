@@ -1,9 +1,13 @@
 """A virtual host on the broker that the tests make and delete."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from shared.broker_accounts import prepare_broker
+from shared.broker_admin import BrokerAdmin
 from tests.support.servers import Servers
 
 
@@ -50,3 +54,19 @@ class Vhost:
     def url_for(self, name: str, password: str) -> str:
         parts = urlsplit(self.admin_url)
         return urlunsplit((parts.scheme, f"{name}:{password}@{parts.hostname}:{parts.port or 5672}", self.name, "", ""))
+
+
+@asynccontextmanager
+async def prepared_vhost(servers: Servers, session_id: str) -> AsyncIterator[Vhost]:
+    """A virtual host as `mbus migrate` leaves it, with accounts for the services; deleted at the end."""
+    vhost = Vhost.for_session(servers, session_id)
+    async with BrokerAdmin(servers.management_url, vhost=vhost.name) as admin:
+        await admin.put_vhost()
+        await admin.put_full_rights(vhost.admin_name)
+        await prepare_broker(admin, vhost.url, {"ingest": vhost.ingest_url, "alerts": vhost.alerts_url})
+        try:
+            yield vhost
+        finally:
+            await admin.delete_vhost()
+            for name in vhost.account_names:
+                await admin.delete_account(name)
