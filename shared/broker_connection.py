@@ -49,7 +49,8 @@ class Broker(RabbitBroker):
         try:
             async with asyncio.timeout(grace_s + ANSWER_S):
                 await self.stop()
-        except Exception as error:  # noqa: BLE001 - whatever it is, what could not be ended properly is dropped
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - what cannot be ended properly is dropped
+            _raise_if_cancelled(error)
             log.warning("broker_not_stopped_properly", error=type(error).__name__)
             self.handlers.cancel()
             self._connection = self._channel = None
@@ -81,8 +82,16 @@ async def _drop(connection: aio_pika.RobustConnection) -> None:
     try:
         async with asyncio.timeout(ANSWER_S):
             await connection.close()
-    except Exception as error:  # noqa: BLE001 - it is not used any more
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is not used any more
+        _raise_if_cancelled(error)
         log.warning("connection_not_closed_properly", error=type(error).__name__)
+
+
+def _raise_if_cancelled(error: BaseException) -> None:
+    """Raise a `CancelledError` that somebody asked for; the others are the library's, for who waits on what closes."""
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+        raise error
 
 
 async def _keep_whole(message: RabbitMessage) -> RabbitMessage:

@@ -11,6 +11,7 @@ from aiormq.abc import DeliveredMessage
 
 from services.ingest.window import Window
 from shared.broker import LOOK_EVERY_S, RETRY_S, UNREACHABLE, broker_may_be_away
+from shared.broker_connection import ANSWER_S
 from shared.logs import get_logger
 from shared.message_handlers import places
 
@@ -90,6 +91,9 @@ class Session:
         except TimeoutError:
             log.warning("not_drained", in_hand=len(self._in_hand) + len(self._last_steps), grace_s=grace_s)
         await self._acknowledge()
+        # What the library has not sent when it closes the connection is dropped. The answer to this comes after all.
+        async with asyncio.timeout(ANSWER_S):
+            await self._channel.basic_qos(prefetch_count=self._asked_for)
 
     def give_up(self) -> None:
         """Forget what is in hand: the broker has it back, or takes it back when the channel is closed."""
