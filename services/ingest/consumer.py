@@ -87,6 +87,8 @@ class GatewayMessages:
 
     async def _store_suspect(self, delivery: GatewayDelivery, times_returned: int) -> DeadLetter | None:
         async with self._suspects.turn(times_returned) as alone:
+            # The last such line before a death is the one to look at.
+            log.warning("suspect_is_written_alone", gateway_id=delivery.gateway_id, times_returned=times_returned)
             return await self._commits.submit(delivery, alone=alone)
 
     async def _put_aside(self, message: DeliveredMessage, letter: DeadLetter, transmission: Transmission) -> None:
