@@ -193,7 +193,10 @@ class Ingest:
         """Ask it to end, and see that it does so in order and in time."""
         assert self._process is not None
         await self.ask_to_end()
-        code = await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
+        try:
+            code = await asyncio.wait_for(self._process.wait(), STOP_WITHIN_S)
+        except TimeoutError:
+            raise AssertionError(f"ingest does not end: {self.last_words()}") from None
         assert code == 0, f"ingest ended with {code}: {self.last_words()}"
 
     async def _listens_or_has_ended(self) -> bool:

@@ -9,7 +9,7 @@ from shared import topology
 from tests.faults.books import Books
 from tests.faults.processes import Ingest
 from tests.faults.sending import Fleet
-from tests.support.messages import eventually, open_channel, queue_length
+from tests.support.messages import eventually, open_channel
 from tests.support.own_servers import ENOUGH_MEMORY, TOO_LITTLE_MEMORY, OwnBroker
 from tests.support.vhosts import Vhost
 
@@ -65,12 +65,15 @@ async def test_the_queue_is_deleted(vhost: Vhost, ingest: Ingest, fleet: Fleet, 
     await books.send(*(it.as_dead_letter() for it in fleet.batches(5)))
     ingest.database.thaw()
 
-    async def is_declared() -> bool:
+    async def is_consumed() -> bool:
         try:
-            return await queue_length(vhost.url, topology.INGEST_READINGS) == 0
+            async with open_channel(vhost.url) as channel:
+                queue = await channel.declare_queue(topology.INGEST_READINGS, passive=True)
+                return bool(queue.declaration_result.consumer_count)
         except ChannelNotFoundEntity:
             return False
 
-    await eventually(is_declared, timeout_s=DECLARED_AGAIN_WITHIN_S)
+    # Declared, bound, and then consumed.
+    await eventually(is_consumed, timeout_s=DECLARED_AGAIN_WITHIN_S)
     await books.get_through(fleet.batch(), within_s=BACK_WITHIN_S)
     await books.balance(ingest)

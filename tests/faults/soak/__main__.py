@@ -198,6 +198,7 @@ async def soak(servers: Servers, *, seed: int, minutes: float, readings: int, pr
             under_way.tell("all is sent, and all disasters are over")
             async with asyncio.timeout(DRAINED_WITHIN_S):
                 await drain(vhost.url, ingests)
+            under_way.tell("all is consumed, and every ingest has ended in order")
             for task in besides:
                 task.cancel()
         await under_way.hear_all(events)
