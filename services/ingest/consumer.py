@@ -3,8 +3,8 @@
 import asyncio
 import re
 from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from aio_pika import IncomingMessage
 from aiormq.abc import DeliveredMessage
@@ -43,17 +43,24 @@ class GatewayMessages:
         self._clock = clock
         self._trust_stamps = trust_stamps
         self._suspects = Suspects()
-        # A dead letter says when its message was received, which may be long before it became one.
-        self._transmissions: WeakKeyDictionary[Stored, Transmission] = WeakKeyDictionary()
 
-    def begin(self, message: DeliveredMessage) -> Stored:
+    def begin(self, message: DeliveredMessage) -> "GatewayMessage":
         """Have a message stored."""
-        transmission = self._transmission(message)
-        stored = self._begin(message, transmission)
-        self._transmissions[stored] = transmission
-        return stored
+        transmission = Transmission.of_delivery(
+            _headers(message),
+            redelivered=bool(message.redelivered),
+            now=self._clock(),
+            trust_stamps=self._trust_stamps,
+        )
+        return GatewayMessage(self, message, transmission, self._store(message, transmission))
 
-    def _begin(self, message: DeliveredMessage, transmission: Transmission) -> Stored:
+    async def put_aside(self, message: DeliveredMessage, letter: DeadLetter, transmission: Transmission) -> None:
+        """Make a dead letter of a message."""
+        with within(context_of(_headers(message))):
+            await dead_letter(self._broker, IncomingMessage(message), letter.reason, transmission)
+        self._metrics.dead_lettered()
+
+    def _store(self, message: DeliveredMessage, transmission: Transmission) -> Stored:
         sender = ROUTING_KEY.fullmatch(message.routing_key or "")
         if sender is None:
             nothing: Stored = asyncio.get_running_loop().create_future()
@@ -74,35 +81,32 @@ class GatewayMessages:
             return self._commits.enqueue(delivery)
         return asyncio.create_task(self._store_suspect(delivery, times_returned))
 
-    def last_step(self, message: DeliveredMessage, stored: Stored) -> Coroutine[Any, Any, None] | None:
-        """Put aside what is no message, or what the database refuses to take."""
-        error = stored.exception()
-        if isinstance(error, Exception):
-            with within(context_of(_headers(message))):
-                log_refusal(log, "message_cannot_be_stored", error, routing_key=message.routing_key or "")
-            letter: DeadLetter | None = DeadLetter(f"cannot be stored: {name_of(error)}")
-        else:
-            letter = stored.result()
-        return None if letter is None else self._put_aside(message, letter, self._transmissions[stored])
-
     async def _store_suspect(self, delivery: GatewayDelivery, times_returned: int) -> DeadLetter | None:
         async with self._suspects.turn(times_returned) as alone:
             # The last such line before a death is the one to look at.
             log.warning("suspect_is_written_alone", gateway_id=delivery.gateway_id, times_returned=times_returned)
             return await self._commits.submit(delivery, alone=alone)
 
-    async def _put_aside(self, message: DeliveredMessage, letter: DeadLetter, transmission: Transmission) -> None:
-        with within(context_of(_headers(message))):
-            await dead_letter(self._broker, IncomingMessage(message), letter.reason, transmission)
-        self._metrics.dead_lettered()
 
-    def _transmission(self, message: DeliveredMessage) -> Transmission:
-        return Transmission.of_delivery(
-            _headers(message),
-            redelivered=bool(message.redelivered),
-            now=self._clock(),
-            trust_stamps=self._trust_stamps,
-        )
+@dataclass(frozen=True, slots=True)
+class GatewayMessage:
+    """One of them, with the promise that it is stored."""
+
+    source: GatewayMessages
+    message: DeliveredMessage
+    transmission: Transmission
+    promise: Stored
+
+    def last_step(self) -> Coroutine[Any, Any, None] | None:
+        """Put aside what is no message, or what the database refuses to take."""
+        error = self.promise.exception()
+        if isinstance(error, Exception):
+            with within(context_of(_headers(self.message))):
+                log_refusal(log, "message_cannot_be_stored", error, routing_key=self.message.routing_key or "")
+            letter: DeadLetter | None = DeadLetter(f"cannot be stored: {name_of(error)}")
+        else:
+            letter = self.promise.result()
+        return None if letter is None else self.source.put_aside(self.message, letter, self.transmission)
 
 
 def _headers(message: DeliveredMessage) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiormq
 
-from services.ingest.session import Session, Source
+from services.ingest.session import Begin, Session
 from services.ingest.window import Window
 from shared import topology
 from shared.amqp_tolerance import tolerate_odd_messages
@@ -53,11 +53,11 @@ class Intake:
             raise BrokerNotReadyError("not consuming")
 
     @asynccontextmanager
-    async def running(self, source: Source) -> AsyncIterator[None]:
-        """Give `source` each message; at the end let what is in hand be dealt with, for `grace_s` seconds."""
+    async def running(self, begin: Begin) -> AsyncIterator[None]:
+        """`begin` with each message; at the end let what is in hand be dealt with, for `grace_s` seconds."""
         self._stopping.clear()
         async with asyncio.TaskGroup() as tasks:
-            consuming = tasks.create_task(self._consume(source), name="intake")
+            consuming = tasks.create_task(self._consume(begin), name="intake")
             try:
                 yield
             finally:
@@ -65,11 +65,11 @@ class Intake:
                 if self._session is None:
                     consuming.cancel()
 
-    async def _consume(self, source: Source) -> None:
+    async def _consume(self, begin: Begin) -> None:
         while not self._stopping.is_set():
             try:
                 with broker_may_be_away():
-                    await self._consume_once(source)
+                    await self._consume_once(begin)
                 if not self._stopping.is_set():
                     log.warning("consumption_lost", queue=self._queue.name)
             except UNREACHABLE as error:
@@ -77,7 +77,7 @@ class Intake:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), RETRY_S)
 
-    async def _consume_once(self, source: Source) -> None:
+    async def _consume_once(self, begin: Begin) -> None:
         """Consume until that ends, by itself or because it is to stop."""
         async with asyncio.timeout(START_TIMEOUT_S):
             await declare_topology(self._url, self._declared, ())
@@ -88,7 +88,7 @@ class Intake:
                 channel = await connection.channel(publisher_confirms=False)
                 if not isinstance(channel, aiormq.Channel):
                     raise TypeError(f"aiormq made a {type(channel)}")
-                session = Session(channel, self._queue.name, self._window, source)
+                session = Session(channel, self._queue.name, self._window, begin)
                 await session.start()
             self._session = session
             log.info("consuming", queue=self._queue.name)

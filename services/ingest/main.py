@@ -76,7 +76,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
             depths.running(),
             replaying.running(),
             commits.running(),
-            intake.running(messages),
+            intake.running(messages.begin),
         ):
             yield
 

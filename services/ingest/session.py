@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -17,31 +17,34 @@ from shared.message_handlers import places
 
 log = get_logger(__name__)
 
-Promise = asyncio.Future[Any]
 
+class Handling(Protocol):
+    """A message that somebody deals with: until the promise is kept or broken, and then by the last step."""
 
-class Source(Protocol):
-    """Who deals with messages."""
+    @property
+    def promise(self) -> "asyncio.Future[Any]":
+        """Cancelled, nobody waits for it any more."""
 
-    def begin(self, message: DeliveredMessage) -> Promise:
-        """Begin with a message. It is dealt with when the promise is kept or broken; cancelled, nobody waits for it."""
-
-    def last_step(self, message: DeliveredMessage, promise: Promise) -> Coroutine[Any, Any, None] | None:
+    def last_step(self) -> Coroutine[Any, Any, None] | None:
         """What is left to do before the message is acknowledged; if that fails, the message is given back."""
+
+
+Begin = Callable[[DeliveredMessage], Handling]
+"""Begins to deal with a message."""
 
 
 class Session:
     """Consumes on `channel`, until it is closed or the consumer is gone."""
 
-    def __init__(self, channel: Channel, queue: str, window: Window, source: Source) -> None:
+    def __init__(self, channel: Channel, queue: str, window: Window, begin: Begin) -> None:
         self._channel = channel
         self._queue = queue
         self._window = window
-        self._source = source
+        self._begin = begin
         self._consumer: str | None = None
         self._numbers = itertools.count(1)
         self._asked_for = 0
-        self._in_hand: dict[int, Promise] = {}
+        self._in_hand: dict[int, Handling] = {}
         self._bytes_in_hand = 0
         self._last_steps: set[asyncio.Task[None]] = set()
         self._done: list[int] = []
@@ -86,7 +89,8 @@ class Session:
             async with asyncio.timeout(grace_s):
                 await self._cancel()
                 while self._in_hand or self._last_steps:
-                    await asyncio.wait([*self._in_hand.values(), *self._last_steps], timeout=LOOK_EVERY_S)
+                    waiting = [*(handling.promise for handling in self._in_hand.values()), *self._last_steps]
+                    await asyncio.wait(waiting, timeout=LOOK_EVERY_S)
                     await self._acknowledge()
         except TimeoutError:
             log.warning("not_drained", in_hand=len(self._in_hand) + len(self._last_steps), grace_s=grace_s)
@@ -98,7 +102,7 @@ class Session:
     def give_up(self) -> None:
         """Forget what is in hand: the broker has it back, or takes it back when the channel is closed."""
         self._given_up = True
-        for waiting in (*self._in_hand.values(), *self._last_steps):
+        for waiting in [*(handling.promise for handling in self._in_hand.values()), *self._last_steps]:
             waiting.cancel()
 
     async def _cancel(self) -> None:
@@ -119,26 +123,26 @@ class Session:
             await self._give_back(tag)
             return
         try:
-            promise = self._source.begin(message)
+            handling = self._begin(message)
         except Exception as error:  # noqa: BLE001 - a fault of the program; it must not keep the message for ever
-            self._begin_last_step(tag, _fail(error))
+            self._finish(tag, _fail(error))
             return
-        self._in_hand[tag] = promise
+        self._in_hand[tag] = handling
         self._bytes_in_hand += size
-        promise.add_done_callback(lambda _: self._dealt_with(tag, message, promise))
+        handling.promise.add_done_callback(lambda _: self._dealt_with(tag, size))
 
-    def _dealt_with(self, tag: int, message: DeliveredMessage, promise: Promise) -> None:
-        del self._in_hand[tag]
-        self._bytes_in_hand -= len(message.body)
-        if promise.cancelled() or self._given_up:
+    def _dealt_with(self, tag: int, size: int) -> None:
+        handling = self._in_hand.pop(tag)
+        self._bytes_in_hand -= size
+        if handling.promise.cancelled() or self._given_up:
             return
-        left = self._source.last_step(message, promise)
+        left = handling.last_step()
         if left is None:
             self._leave(tag)
         else:
-            self._begin_last_step(tag, left)
+            self._finish(tag, left)
 
-    def _begin_last_step(self, tag: int, step: Coroutine[Any, Any, None]) -> None:
+    def _finish(self, tag: int, step: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._take_last_step(tag, step))
         self._last_steps.add(task)
         task.add_done_callback(self._last_steps.discard)
