@@ -76,16 +76,16 @@ class GatewayMessages:
             is_replay=transmission.is_replay,
             trace=context_of(headers),
         )
-        times_returned = _times_returned(headers)
+        times_returned = _times_returned(message)
         if times_returned < SUSPICIOUS_DELIVERIES:
             return self._commits.enqueue(delivery)
         return asyncio.create_task(self._store_suspect(delivery, times_returned))
 
     async def _store_suspect(self, delivery: GatewayDelivery, times_returned: int) -> DeadLetter | None:
-        async with self._suspects.turn(times_returned) as alone:
+        async with self._suspects.turn():
             # The last such line before a death is the one to look at.
             log.warning("suspect_is_written_alone", gateway_id=delivery.gateway_id, times_returned=times_returned)
-            return await self._commits.submit(delivery, alone=alone)
+            return await self._commits.submit(delivery, alone=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,7 @@ def _headers(message: DeliveredMessage) -> Mapping[str, Any]:
     return message.header.properties.headers or {}
 
 
-def _times_returned(headers: Mapping[str, Any]) -> int:
-    count = headers.get("x-delivery-count", 0)
-    return count if isinstance(count, int) else 0
+def _times_returned(message: DeliveredMessage) -> int:
+    """How often it came back; a sender may write the header too, but not that the broker delivers it again."""
+    count = _headers(message).get("x-delivery-count", 0)
+    return count if message.redelivered and isinstance(count, int) else 0

@@ -73,8 +73,8 @@ def plan_rounds(readings: Sequence[Accepted]) -> list[Round]:
 def _plan_one_by_one(readings: Iterable[Accepted]) -> list[Round]:
     """The order of acceptance by the broker decides.
 
-    What would change nothing needs no merge and is left out: the value that its key has last, and another value that
-    was not accepted later than it.
+    Another value that was not accepted later than the one before it changes nothing, and is left out. The same value
+    once more takes that one's place: what the table holds may have been accepted between the two.
     """
     new_only = Round(corrects=False)
     rounds: list[Round] = []
@@ -84,14 +84,15 @@ def _plan_one_by_one(readings: Iterable[Accepted]) -> list[Round]:
             new_only.readings.setdefault(reading.key, reading)
             continue
         number, before = last.get(reading.key, (-1, None))
-        if before is not None and (
-            before.value == reading.value or before.delivery.received == reading.delivery.received
-        ):
-            continue
-        last[reading.key] = (number + 1, reading)
-        if number + 1 == len(rounds):
+        if before is not None and before.value != reading.value:
+            if before.delivery.received == reading.delivery.received:
+                continue
+            number += 1
+        number = max(number, 0)
+        last[reading.key] = (number, reading)
+        if number == len(rounds):
             rounds.append(Round(corrects=True))
-        rounds[number + 1].readings[reading.key] = reading
+        rounds[number].readings[reading.key] = reading
     # Last: what may be older than it looks fills only what the others leave empty.
     return [*rounds, new_only] if new_only.readings else rounds
 

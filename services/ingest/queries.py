@@ -57,16 +57,17 @@ async def learn_installations(
 ) -> bool:
     """Let `registry` know the installations of these ids, as gateways wrote them, and of these tenants' serials.
 
-    Returns whether it may know more than before.
+    Returns whether there were any that it did not know.
     """
-    ids = {written: id_ for written in set(written_ids) if (id_ := read_id(written)) is not None}
+    ids = {id_ for written in set(written_ids) if (id_ := read_id(written)) is not None}
     # The registry holds no others, and the database could not even be asked for a NUL.
     asked = {
         (tenant_id, serial)
         for tenant_id, serial in set(serials)
         if serial.isprintable() and serial not in registry.meters_of(tenant_id).by_serial
     }
-    missing = {id_ for id_ in ids.values() if id_ not in registry.by_id}
+    missing = {id_ for id_ in ids if id_ not in registry.by_id}
+    has_learnt = False
     if missing or asked:
         parameters = {
             "ids": list(missing),
@@ -76,6 +77,7 @@ async def learn_installations(
         # Not added to what is there: another writer may be learning the same.
         by_serial: dict[tuple[UUID, str], list[Installation]] = {}
         for row in await connection.execute(INSTALLATIONS, parameters):
+            has_learnt = True
             found = registry.learn(
                 Installation(
                     row.id,
@@ -91,7 +93,4 @@ async def learn_installations(
                 by_serial.setdefault((row.tenant_id, row.meter_serial), []).append(found)
         for (tenant_id, serial), installations in by_serial.items():
             registry.meters_of(tenant_id).by_serial[serial] = installations
-    named = {written: registry.by_id[id_] for written, id_ in ids.items() if id_ in registry.by_id}
-    for written, installation in named.items():
-        registry.meters_of(installation.tenant_id).by_written_id[written] = installation
-    return bool(named or asked)
+    return has_learnt

@@ -12,7 +12,7 @@ EARLY_TOLERANCE = timedelta(days=1)
 thousand chunks and exhaust the server's locks."""
 
 MOST_INSTALLATIONS = 50_000
-"""How many a process remembers, at some 700 bytes each; when there are more it begins anew."""
+"""How many a process remembers, at some kilobyte each; when there are more it begins anew."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,7 +46,7 @@ class TenantMeters:
     """A tenant's installations, as its gateways name them."""
 
     by_written_id: dict[str, Installation] = field(default_factory=dict)
-    """By their ids as they were written: there are several ways to write one."""
+    """By their ids, in the usual ways to write one."""
     by_serial: dict[str, list[Installation]] = field(default_factory=dict)
     """All that ever had the serial."""
 
@@ -69,7 +69,10 @@ class Registry:
     def learn(self, installation: Installation) -> Installation:
         """Remember an installation; the object that stands for it, which may be one that was known before."""
         known = self.by_id.setdefault(installation.id, installation)
-        self.meters_of(known.tenant_id).by_written_id[str(known.id)] = known
+        # The usual ways to write it. There are thousands, and with all of them a gateway could fill the memory.
+        usual = str(known.id)
+        for written in (usual, usual.upper(), known.id.hex):
+            self.meters_of(known.tenant_id).by_written_id[written] = known
         return known
 
 

@@ -71,21 +71,27 @@ class Replaying:
             at_work.cancel()
 
     async def _run(self) -> None:
-        after, version, is_news = BEGINNING, None, False
+        after, version = BEGINNING, None
+        is_news = missed = False
         while True:
-            pause_s = self._interval_s
             try:
                 before, version = version, await self._registry_version()
-                if version != before:
-                    after, is_news = BEGINNING, True
+                # A walk ends before another begins: registrations may come faster than it gets through.
+                if after == BEGINNING:
+                    is_news = is_news or version != before
+                else:
+                    missed = missed or version != before
                 looked = await self.look(after)
                 after = looked.next
-                share = SHARE_OF_TIME_AFTER_CHANGE if is_news else SHARE_OF_TIME
-                is_news = is_news and after != BEGINNING
-                await self._pause(max(pause_s if after == BEGINNING else 0, share * looked.seconds), version)
+                pause_s = looked.seconds * (SHARE_OF_TIME_AFTER_CHANGE if is_news else SHARE_OF_TIME)
+                if after != BEGINNING:
+                    await asyncio.sleep(pause_s)
+                    continue
+                is_news, missed = missed, False
+                await self._pause(max(0 if is_news else self._interval_s, pause_s), version)
             except Exception as error:  # noqa: BLE001 - servers are away in many ways; ingest goes on, and this later
-                log.warning("replay_failed", error=repr(error), retry_in_s=pause_s)
-                await asyncio.sleep(pause_s)
+                log.warning("replay_failed", error=repr(error), retry_in_s=self._interval_s)
+                await asyncio.sleep(self._interval_s)
 
     async def _pause(self, seconds: float, version: UUID) -> None:
         """Wait so long, or until the registry has changed: what is awaited may have come."""

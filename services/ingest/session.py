@@ -57,8 +57,8 @@ class Session:
 
     @property
     def consuming(self) -> bool:
-        """Whether messages can come."""
-        return not self._channel.is_closed and self._consumer in self._channel.consumers
+        """Whether messages come, or will when there is room for them."""
+        return not self._channel.is_closed and (self._consumer is None or self._consumer in self._channel.consumers)
 
     async def start(self) -> None:
         """Begin to receive."""
@@ -78,10 +78,15 @@ class Session:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._something_done.wait(), LOOK_EVERY_S)
             await self._acknowledge()
-            better = self._window.better_than(self._asked_for, in_hand=len(self._in_hand))
-            if better is not None:
-                await self._cancel()
-                await self._start(better)
+            async with asyncio.timeout(ANSWER_S):
+                await self._adapt()
+
+    async def _adapt(self) -> None:
+        """Ask for another number of messages, when that is worth it and as soon as there is room for so many."""
+        if self._consumer is not None and self._window.better_than(self._asked_for) is not None:
+            await self._cancel()
+        if self._consumer is None and self._window.has_room_for(self._window.size, in_hand=len(self._in_hand)):
+            await self._start(self._window.size)
 
     async def drain(self, grace_s: float) -> None:
         """Receive no more, and deal with what is in hand for `grace_s` seconds."""

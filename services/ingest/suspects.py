@@ -23,11 +23,8 @@ class Suspects:
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, times_returned: int) -> AsyncIterator[bool]:
-        """Wait until it is the turn of a message that came back so often; whether it is to be written alone."""
-        if times_returned < SUSPICIOUS_DELIVERIES:
-            yield False
-            return
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it is the turn of one of them."""
         await asyncio.sleep(random.uniform(STEP_BACK_S, 2 * STEP_BACK_S))  # noqa: S311 - an order, not a secret
         async with self._one_at_a_time:
-            yield True
+            yield

@@ -55,13 +55,11 @@ class Window:
         self._typical_bytes = float(MAX_MESSAGE_BYTES)
         self._seen = 0
 
-    def better_than(self, current: int, *, in_hand: int) -> int | None:
-        """The number of messages to ask for instead of `current`; None where that is good enough.
-
-        What is in hand by then comes on top of it, and together they must not be more than allowed.
-        """
+    def better_than(self, current: int) -> int | None:
+        """The number of messages to ask for instead of `current`; None where that is good enough."""
         size = self.size
-        if size <= current / WORTH_IT:
-            return size
-        size = min(size, self._most_messages - in_hand)
-        return size if size >= WORTH_IT * current else None
+        return size if size >= WORTH_IT * current or size <= current / WORTH_IT else None
+
+    def has_room_for(self, size: int, *, in_hand: int) -> bool:
+        """Whether so many may be asked for while others are in hand: together they are never more than allowed."""
+        return in_hand + size <= self._most_messages

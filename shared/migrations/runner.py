@@ -1,5 +1,6 @@
 """Applies the revisions to a database, and gives the services' roles their logins."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from shared.database import SERVICE_ROLES
 
 MIGRATION_LOCK = 0x6D627573
 """An advisory lock key ("mbus"): two `mbus migrate` at once take turns."""
+
+OLDEST_TIMESCALEDB = (2, 18)
 
 ROLES = (*SERVICE_ROLES, "mbus_reader")
 
@@ -33,6 +36,15 @@ async def migrate(engine: AsyncEngine) -> None:
             raise MigrationError("the owner's database role must be a superuser or have CREATEROLE")
         await _refuse_roles_of_others(connection)
         await connection.run_sync(upgrade)
+        await _refuse_old_timescaledb(connection)
+
+
+async def _refuse_old_timescaledb(connection: AsyncConnection) -> None:
+    """Before 2.18 it lost rows that go from a temporary table into a hypertable (timescale/timescaledb#7672)."""
+    version = await connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"))
+    if version is not None and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST_TIMESCALEDB:
+        oldest = ".".join(map(str, OLDEST_TIMESCALEDB))
+        raise MigrationError(f"TimescaleDB {version} is too old: {oldest} is the first that loses no rows here")
 
 
 async def _refuse_roles_of_others(connection: AsyncConnection) -> None:

@@ -40,7 +40,7 @@ def upgrade() -> None:
     )
     for table in TABLES:
         op.execute(
-            f"CREATE CONSTRAINT TRIGGER registry_has_changed AFTER INSERT OR UPDATE ON {table}"
+            f"CREATE CONSTRAINT TRIGGER registry_has_changed AFTER INSERT OR UPDATE OR DELETE ON {table}"
             " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION registry_has_changed()"
         )
     op.execute("GRANT SELECT ON registry_version TO mbus_ingest")

@@ -254,3 +254,12 @@ async def _break_connections(engine: AsyncEngine) -> int:
             broken += int(ended or 0)
             await asyncio.sleep(0.05)  # the time between two faults, not a wait for anything
     return broken
+
+
+async def test_a_sender_cannot_make_itself_look_like_what_takes_workers_down(
+    engine: AsyncEngine, vhost: Vhost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    building = await create_building(engine)
+    await publish_as_gateway(vhost.url, building.gateway_id, reading(building), headers={"x-delivery-count": 9})
+    await settled(vhost, engine, readings=1)
+    assert "suspect_is_written_alone" not in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The verdict on a reading, the plan of a merge, and what a commit tells: pure."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
@@ -181,17 +182,26 @@ def accepted(one: Sent) -> Accepted:
     return Accepted(meter.first_key + at, meter, at, value, None, None, by)
 
 
-@given(st.lists(sent, max_size=40))
-def test_merging_the_rounds_leaves_what_merging_one_by_one_in_order_would(batch: list[Sent]) -> None:
+@given(st.lists(sent, max_size=40), st.lists(sent, max_size=6))
+def test_merging_the_rounds_leaves_what_was_transmitted_last(batch: list[Sent], stored: list[Sent]) -> None:
+    table, newest = Table(), dict[int, tuple[float, int]]()
+    for reading in (accepted(one) for one in stored):
+        table.merge(reading, may_correct=False)
+    for key, versions in table.versions.items():
+        newest[key] = versions[-1]
     readings = [accepted(one) for one in batch]
-    one_by_one = Table()
     for reading in sorted(readings, key=lambda reading: (not reading.delivery.may_correct, reading.delivery.received)):
-        one_by_one.merge(reading, may_correct=reading.delivery.may_correct)
-    in_rounds = Table()
+        known, received = newest.get(reading.key), reading.delivery.received
+        if known is None or (reading.delivery.may_correct and received > known[1]):
+            newest[reading.key] = reading.value, received
     for one_round in plan_rounds(readings):
         for reading in one_round.readings.values():
-            in_rounds.merge(reading, may_correct=one_round.corrects)
-    assert in_rounds.versions == one_by_one.versions
+            table.merge(reading, may_correct=one_round.corrects)
+    assert {key: versions[-1][0] for key, versions in table.versions.items()} == {
+        key: value for key, (value, _) in newest.items()
+    }
+    for versions in table.versions.values():
+        assert all(before[0] != after[0] for before, after in pairwise(versions))
 
 
 class Table:

@@ -46,17 +46,13 @@ def test_messages_of_one_size_fill_the_bytes_that_are_allowed(size: int) -> None
     assert fitting - 1 <= after([size] * 2_000).size <= fitting
 
 
-def test_a_change_must_be_worth_it() -> None:
+def test_a_change_must_be_worth_it_and_there_must_be_room_for_it() -> None:
     one = after([100_000] * 500)
     assert one.size == 167
-    assert one.better_than(167, in_hand=0) is None
-    assert one.better_than(150, in_hand=0) is None
-    assert one.better_than(100, in_hand=0) == 167
-    assert one.better_than(400, in_hand=400) == 167
+    assert one.better_than(167) is None
+    assert one.better_than(150) is None
+    assert one.better_than(100) == 167
+    assert one.better_than(400) == 167
+    assert one.has_room_for(167, in_hand=33)
+    assert not one.has_room_for(167, in_hand=34)
     assert Window(most_messages=1, most_bytes=1).size == 1
-
-
-@given(st.integers(1, 200), st.integers(0, 200))
-def test_what_is_in_hand_and_what_is_asked_for_are_never_more_than_allowed(current: int, in_hand: int) -> None:
-    better = after([1_000] * 50).better_than(current, in_hand=in_hand)
-    assert better is None or current < better <= 200 - in_hand
