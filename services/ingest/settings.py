@@ -15,7 +15,7 @@ class IngestSettings(ServiceSettings):
 
     broker_url: BrokerUrl
     port: int = 8002
-    prefetch: Annotated[int, Field(ge=1, le=2000)] = 200
+    prefetch: Annotated[int, Field(ge=1, le=2000)] = 400
     """Messages in hand at once, while they are small; quorum queues allow 2,000."""
     in_hand_bytes: Annotated[int, Field(ge=1)] = 16 * 1024 * 1024
     """What the messages in hand may weigh together; large ones are taken a few at a time."""
