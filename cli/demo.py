@@ -20,14 +20,6 @@ SILENT_SERIAL = "99000001"
 
 HISTORY_DAYS = 7
 
-SIMULATE = (
-    *("simulate", "--tenant", TENANT, "--existing"),
-    *("--days", str(HISTORY_DAYS)),
-    *("--silent-meter", SILENT_SERIAL),
-    "--follow",
-)
-"""The arguments with which `mbus` runs the demo's simulator: the history, then the present until it is ended."""
-
 FLAT = (Medium.HEAT, Medium.COLD_WATER, Medium.WARM_WATER, Medium.HEAT_COST_ALLOCATOR)
 
 
@@ -61,6 +53,18 @@ HOUSES = (
         first_serial=2_124_589,
     ),
 )
+
+SIMULATE = (
+    *("simulate", "--tenant", TENANT, "--existing"),
+    *(word for house in HOUSES for word in ("--gateway", house.gateway_id)),
+    *("--days", str(HISTORY_DAYS)),
+    *("--silent-meter", SILENT_SERIAL),
+    "--follow",
+)
+"""The arguments with which `mbus` runs the demo's simulator: the history, then the present until it is ended.
+
+Of the demo's own gateways only: whoever adds a gateway to this tenant sends its readings themselves.
+"""
 
 
 async def import_demo(engine: AsyncEngine, *, clock: Clock) -> Plan:

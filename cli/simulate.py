@@ -62,6 +62,14 @@ def simulate_command(
     existing: Annotated[
         bool, typer.Option("--existing", help="Run the tenant's registered meters instead of a fleet of its own.")
     ] = False,
+    of_gateway: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gateway",
+            metavar="ID",
+            help="With --existing: only the meters that this gateway is expected to hear. Can be given several times.",
+        ),
+    ] = None,
     rate: Annotated[
         float | None, typer.Option(min=1, metavar="READINGS/S", help="Send no faster; else as fast as it goes.")
     ] = None,
@@ -104,6 +112,8 @@ def simulate_command(
     The fleet is registered first, in the database of MBUS_DATABASE_URL; the readings go through the broker of
     MBUS_BROKER_URL. The same seed gives the same meters and the same readings, so a history can be sent twice.
     """
+    if of_gateway and not existing:
+        raise typer.BadParameter("goes with --existing only", param_hint="--gateway")
     if not existing and len(tenant) > LONGEST_TENANT:
         raise typer.BadParameter(f"is longer than {LONGEST_TENANT} characters", param_hint="--tenant")
     if gateways * meters > MOST_METERS:
@@ -113,6 +123,7 @@ def simulate_command(
     simulation = Simulation(
         layout=Layout(tenant, gateways, meters, seed),
         existing=existing,
+        of_gateways=of_gateway or (),
         days=days,
         interval_s=interval,
         rate=rate,

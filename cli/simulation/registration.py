@@ -1,5 +1,7 @@
 """The fleet in the registry: put there, or read from what a tenant has."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,33 +19,41 @@ async def register_fleet(engine: AsyncEngine, layout: Layout, *, clock: Clock) -
     return layout.plates()
 
 
-async def registered_fleet(engine: AsyncEngine, tenant: str) -> dict[str, list[MeterPlate]]:
-    """The installed meters of each gateway of the tenant with this slug.
+async def registered_fleet(
+    engine: AsyncEngine, tenant: str, of_gateways: Sequence[str] = ()
+) -> dict[str, list[MeterPlate]]:
+    """The installed meters of each gateway of the tenant with this slug; of some gateways only, if they are named.
 
-    A meter that is expected at no gateway is heard by the tenant's first one.
+    A meter that is expected at no gateway, or at one that is disabled, is heard by the first of them. Of those that are
+    expected at no gateway none is meant where gateways are named.
     """
     async with engine.connect() as connection:
         tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == tenant))
         if tenant_id is None:
             raise CommandError(f"there is no tenant {tenant!r}")
-        gateways = await connection.scalars(
-            select(Gateway.id).where(Gateway.tenant_id == tenant_id, Gateway.deleted_at.is_(None)).order_by(Gateway.id)
+        gateways = await connection.execute(
+            select(Gateway.id, Gateway.deleted_at).where(Gateway.tenant_id == tenant_id).order_by(Gateway.id)
         )
-        plates: dict[str, list[MeterPlate]] = {gateway_id: [] for gateway_id in gateways}
+        disabled_at = {id_: at for id_, at in gateways if not of_gateways or id_ in of_gateways}
+        if unknown := [id_ for id_ in of_gateways if id_ not in disabled_at]:
+            raise CommandError(f"the tenant {tenant!r} has no gateway {unknown[0]!r}")
+        plates: dict[str, list[MeterPlate]] = {id_: [] for id_, at in disabled_at.items() if at is None}
         if not plates:
             raise CommandError(f"the tenant {tenant!r} has no gateway that could hear its meters")
         it = MeterInstallation
-        rows = await connection.execute(
-            select(it.gateway_id, it.id, it.meter_serial, it.medium, it.unit_of_measure, it.installed_at)
-            .where(it.tenant_id == tenant_id, it.deleted_at.is_(None))
-            .order_by(it.meter_serial)
+        asked = select(it.gateway_id, it.id, it.meter_serial, it.medium, it.unit_of_measure, it.installed_at).where(
+            it.tenant_id == tenant_id, it.deleted_at.is_(None)
         )
-        for gateway_id, id_, serial, medium, unit_of_measure, installed_at in rows:
+        if of_gateways:
+            asked = asked.where(it.gateway_id.in_(of_gateways))
+        for gateway_id, id_, serial, medium, unit_of_measure, installed_at in await connection.execute(
+            asked.order_by(it.meter_serial)
+        ):
             of_gateway = plates[gateway_id if gateway_id in plates else next(iter(plates))]
             plate = MeterPlate(
                 id_, serial, Medium(medium), UnitOfMeasure(unit_of_measure), int(installed_at.timestamp()) + 1
             )
             of_gateway.append(plate)
     if not any(plates.values()):
-        raise CommandError(f"the tenant {tenant!r} has no meters")
+        raise CommandError(f"the tenant {tenant!r} has no meters{' at these gateways' if of_gateways else ''}")
     return {gateway_id: of_gateway for gateway_id, of_gateway in plates.items() if of_gateway}

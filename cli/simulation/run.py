@@ -28,10 +28,14 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What to simulate. `follow_every_s` is None when nothing comes after the history."""
+    """What to simulate; `of_gateways` of an existing fleet, all of it where that is empty.
+
+    `follow_every_s` is None when nothing comes after the history.
+    """
 
     layout: Layout
     existing: bool
+    of_gateways: Sequence[str]
     days: int
     interval_s: int
     rate: float | None
@@ -108,7 +112,7 @@ async def _fleet(engine: AsyncEngine, simulation: Simulation, clock: Clock) -> l
     layout = simulation.layout
     plates: Plates
     if simulation.existing:
-        plates = await registered_fleet(engine, layout.tenant)
+        plates = await registered_fleet(engine, layout.tenant, simulation.of_gateways)
     else:
         plates = await register_fleet(engine, layout, clock=clock)
     try:

@@ -1,6 +1,6 @@
 """How readings flow through one process: batches, times, what is in hand, what failed. The ledger is in `metrics`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -32,7 +32,7 @@ class FlowMetrics:
         self._lag = Histogram(
             "mbus_ingest_lag_seconds",
             "Age of a commit's oldest message, since the broker accepted it, or since ingest took it where that is"
-            " not known",
+            " not known; replays left out",
             buckets=LAG_BUCKETS,
             registry=registry,
         )
@@ -45,7 +45,9 @@ class FlowMetrics:
         self._in_hand = Gauge("mbus_ingest_in_hand_messages", "Messages taken and not yet written", registry=registry)
         self._bytes = Gauge("mbus_ingest_in_hand_bytes", "The bodies of the messages in hand", registry=registry)
         self._oldest = Gauge(
-            "mbus_ingest_in_hand_oldest_seconds", "Age of the oldest message in hand; 0 without one", registry=registry
+            "mbus_ingest_in_hand_oldest_seconds",
+            "Age of the oldest message in hand, replays left out; 0 without one",
+            registry=registry,
         )
         self._failing = Gauge(
             "mbus_ingest_writes_failing_seconds", "For how long every try to write has failed", registry=registry
@@ -60,8 +62,7 @@ class FlowMetrics:
         """Show what `commits` has in hand, at each scrape."""
 
         def oldest() -> float:
-            in_hand = commits.items_in_hand
-            return _age(min(delivery.received_at for delivery in in_hand).timestamp(), clock) if in_hand else 0.0
+            return _age_of_oldest(commits.items_in_hand, clock) or 0.0
 
         figures: dict[Gauge, Callable[[], float]] = {
             self._in_hand: lambda: commits.in_hand,
@@ -75,7 +76,8 @@ class FlowMetrics:
     def committed(self, deliveries: Sequence[GatewayDelivery], clock: Clock) -> None:
         """Note a batch that is committed."""
         self._messages.observe(len(deliveries))
-        self._lag.observe(_age(min(delivery.received_at for delivery in deliveries).timestamp(), clock))
+        if (age := _age_of_oldest(deliveries, clock)) is not None:
+            self._lag.observe(age)
 
     def told(self, *, seconds: float) -> None:
         """Note that all events of a batch are confirmed."""
@@ -94,5 +96,7 @@ class FlowMetrics:
         self._failures.labels(kind(error)).inc()
 
 
-def _age(since: float, clock: Clock) -> float:
-    return max(0.0, clock().timestamp() - since)
+def _age_of_oldest(deliveries: Iterable[GatewayDelivery], clock: Clock) -> float | None:
+    """In seconds; None without any. Replays do not count: theirs is the age of an original that was not late."""
+    received = [delivery.received_at for delivery in deliveries if not delivery.is_replay]
+    return max(0.0, (clock() - min(received)).total_seconds()) if received else None

@@ -14,13 +14,17 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cli.demo import SILENT_SERIAL, SIMULATE, import_demo
+from cli.demo import SILENT_SERIAL, SIMULATE, demo_records, import_demo
 from cli.errors import CommandError
 from cli.fleet.gateways import Ticks
 from cli.simulation.verifying import verify
 from shared import topology
 from shared.clock import utc_now
 from shared.messages.gateway import GatewayMessage
+from shared.registry.gateways import disable_gateway
+from shared.registry.operations import import_registry
+from shared.registry.problems import Place
+from shared.registry.records import Record
 from tests.cli.commands import Finished, mbus, running_mbus, variables_of
 from tests.cli.outages import open_way
 from tests.support.databases import Database
@@ -155,6 +159,47 @@ async def test_a_tenants_own_meters_are_run_as_they_are_registered(
     assert min(timestamp for _, timestamp in counted) >= utc_now() - timedelta(days=1, minutes=1)
 
 
+async def test_the_demo_leaves_meters_alone_that_a_user_registered_with_a_gateway_of_their_own(
+    database: Database, engine: AsyncEngine, vhost: Vhost
+) -> None:
+    await import_demo(engine, clock=utc_now)
+    of_demo = next(demo_records()).cells
+    records = [
+        Record(Place(number, "meter"), {**of_demo, "meter_serial": f"1000000{number}", "gateway_id": gateway_id})
+        for number, gateway_id in enumerate(("GW-MINE", ""))
+    ]
+    await import_registry(engine, records, clock=utc_now)
+    async with engine.connect() as connection:
+        query = (
+            "SELECT unnest(ARRAY[id::text, meter_serial]) FROM meter_installation WHERE meter_serial LIKE '1000000_'"
+        )
+        mine = set(await connection.scalars(text(query)))
+    assert len(mine) == 4
+    once = [argument for argument in SIMULATE if argument != "--follow"]
+    ended = await mbus(*once, "--interval", "1d", variables=variables_of(database, vhost))
+    assert ended.code == 0, ended.errors
+    sent = await messages(vhost)
+    assert {body.gateway_id for body in sent} == {"GW-0001", "GW-0002"}
+    assert {name for name, _ in keys(sent)}.isdisjoint(mine)
+
+
+async def test_the_meters_of_a_named_gateway_that_is_disabled_are_heard_by_another_that_is_named(
+    database: Database, engine: AsyncEngine, vhost: Vhost
+) -> None:
+    await import_demo(engine, clock=utc_now)
+    await disable_gateway(engine, "GW-0001", now=utc_now())
+    both = ("--existing", "--tenant", "demo", "--gateway", "GW-0001", "--gateway", "GW-0002")
+    ended = await simulate(database, vhost, *both, "--days", "1", "--interval", "1d", "--json")
+    assert (ended.code, json.loads(ended.out)["meters"]) == (0, 25), ended.errors
+    assert {body.gateway_id for body in await messages(vhost)} == {"GW-0002"}
+    for gateway_id, reason in {
+        "GW-0001": "the tenant 'demo' has no gateway that could hear its meters",
+        "GW-9": "the tenant 'demo' has no gateway 'GW-9'",
+    }.items():
+        ended = await simulate(database, vhost, "--existing", "--tenant", "demo", "--gateway", gateway_id)
+        assert (ended.code, ended.errors) == (1, f"mbus: {reason}\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -181,6 +226,7 @@ async def test_what_cannot_be_simulated_is_one_line(
         ("--tenant", "t" * 59),
         ("--silent-gateway", "3@later"),
         ("--gateways", "9999", "--meters", "10000"),
+        ("--gateway", "FLEET-0001"),
     ],
 )
 async def test_options_that_cannot_be_are_usage_errors(
