@@ -23,7 +23,7 @@ from shared.broker_admin import BrokerAdmin, vhost_of
 from shared.clock import Clock
 from shared.database import open_engine
 from shared.registry.gateways import RegisteredGateway, disable_gateway, find_gateway, find_gateways
-from shared.registry.operations import register_gateway
+from shared.registry.operations import check_gateway, register_gateway
 
 PASSWORD_BYTES = 24
 
@@ -88,15 +88,16 @@ class GatewayAccounts:
     async def add(self, gateway_id: str, *, tenant: str, name: str | None) -> GatewayAccess:
         """Register a gateway of `tenant` (its slug), or take a disabled one into use again, and make its account.
 
-        `CommandError` when it has one already.
+        `CommandError` when it has one already; then nothing is changed.
         """
-        # First the registry: it knows which ids can be an account's name.
-        await register_gateway(self.engine, gateway_id, tenant=tenant, name=name)
+        # Before the broker is asked: the registry knows which ids can be an account's name.
+        await check_gateway(self.engine, gateway_id, tenant=tenant)
         if await self.admin.has_account(gateway_id):
             raise CommandError(
                 f"{gateway_id} has an account on the broker already; its password stays as it is"
-                " (`mbus gateway rotate` makes another)"
+                " (`mbus gateway rotate` makes another, `mbus gateway disable` deletes the account)"
             )
+        await register_gateway(self.engine, gateway_id, tenant=tenant, name=name)
         password = _new_password()
         await put_gateway_account(self.admin, gateway_id, password)
         return self._access(gateway_id, password)

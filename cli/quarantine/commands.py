@@ -30,7 +30,7 @@ from shared.clock import utc_now
 from shared.counted import counted
 from shared.database import open_engine
 from shared.quarantine.operations import discard_all, replay_all
-from shared.quarantine.queries import Page, count_by_reason, find_one, find_page
+from shared.quarantine.queries import Page, count_by_reason, find_one, find_page, not_selected
 from shared.quarantine.replay import CONTENT_TYPE, Replay
 from shared.quarantine.selection import Selection, State
 from shared.settings import load
@@ -115,10 +115,13 @@ def replay_command(
     refuse_everything(selected, everything=everything)
     database_url = _database_url()
     broker_url = load(BrokerSettings).broker_url.get_secret_value()
+    asyncio.run(_refuse_others(database_url, selected))
     replayed, left = asyncio.run(_replay(database_url, broker_url, selected, dry_run=dry_run))
     printing.print_done("replayed", replayed, dry_run=dry_run, as_json=as_json)
     if not as_json and left:
         print(f"{counted(left, 'reading')} changed or were taken by others meanwhile, and were left.")
+    if not as_json and replayed and not dry_run:
+        print("What is refused again waits again: `mbus quarantine list` shows it.")
 
 
 async def _replay(database_url: str, broker_url: str, selected: Selection, *, dry_run: bool) -> tuple[int, int]:
@@ -164,6 +167,7 @@ def discard_command(
     selected = selection(ids, reason, gateway, tenant=tenant, since=since, until=until, state=state)
     refuse_everything(selected, everything=everything)
     database_url = _database_url()
+    asyncio.run(_refuse_others(database_url, selected))
     counts = asyncio.run(_count(database_url, selected))
     total = sum(counts.values())
     if dry_run or not total:
@@ -174,6 +178,20 @@ def discard_command(
         typer.confirm(f"Discard {'it' if total == 1 else 'them'} for ever?", abort=True, err=True)
     discarded = asyncio.run(_discard(database_url, selected, total))
     printing.print_done("discarded", discarded, dry_run=False, as_json=as_json)
+
+
+async def _refuse_others(database_url: str, selected: Selection) -> None:
+    """End with an error, before anything is done, where an id is named that is not there or not meant."""
+    async with open_engine(database_url, application_name="mbus-cli") as engine:
+        missing, left_out = await not_selected(engine, selected)
+    problems = []
+    if missing:
+        problems.append(f"there is no quarantined reading {', '.join(map(str, missing))}")
+    if left_out:
+        state = "" if selected.state is State.ANY else f" (--state {selected.state})"
+        problems.append(f"the other options{state} leave out {', '.join(map(str, left_out))}")
+    if problems:
+        raise CommandError(f"{'; '.join(problems)}; nothing was done")
 
 
 async def _count(database_url: str, selected: Selection) -> dict[str, int]:

@@ -23,13 +23,16 @@ def print_page(counts: Mapping[str, int], page: Page, state: State, *, as_json: 
         _print_json({"items": items, "next_cursor": cursor, "has_next": cursor is not None, "counts": dict(counts)})
         return
     if page.items:
-        table = Table("id", "last received", "seen", "gateway", "reason", "detail", box=None, pad_edge=False)
+        states = ["state"] if state is State.ANY else []
+        table = Table("id", "last received", "seen", *states, "gateway", "reason", "detail", box=None, pad_edge=False)
         table.columns[0].justify = table.columns[2].justify = "right"
         for column in table.columns[:-1]:
             column.no_wrap = True
         for item in page.items:
             last = _time(item.last_seen_at)
-            table.add_row(str(item.id), last, f"{item.seen_count:,}", item.gateway_id, item.reason, item.detail)
+            states = [item.state] if state is State.ANY else []
+            seen = f"{item.seen_count:,}"
+            table.add_row(str(item.id), last, seen, *states, item.gateway_id, item.reason, item.detail)
         console = Console(highlight=False, markup=False)
         console.print(table)
         print()

@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.models import Gateway, QuarantinedReading, Tenant
-from shared.quarantine.selection import Selection
+from shared.quarantine.selection import Selection, State
 from shared.registry.problems import RegistryError
 
 
@@ -27,6 +27,11 @@ class Quarantined:
     last_seen_at: datetime
     seen_count: int
     replayed_at: datetime | None
+
+    @property
+    def state(self) -> State:
+        """Whether it still waits, or was replayed."""
+        return State.WAITING if self.replayed_at is None else State.REPLAYED
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,16 @@ async def find_one(engine: AsyncEngine, id_: int) -> tuple[Quarantined, bytes] |
             return None
         original = await connection.scalar(select(QuarantinedReading.original).where(QuarantinedReading.id == id_))
         return Quarantined(**row), original or b""
+
+
+async def not_selected(engine: AsyncEngine, selection: Selection) -> tuple[list[int], list[int]]:
+    """Of the ids that `selection` names, those of no reading, and those of one that something else of it leaves out."""
+    row = QuarantinedReading
+    async with engine.connect() as connection:
+        there = set(await connection.scalars(select(row.id).where(row.id.in_(selection.ids))))
+        selected = set(await connection.scalars(select(row.id).where(*selection.conditions())) if selection.ids else ())
+    named = sorted(set(selection.ids))
+    return [id_ for id_ in named if id_ not in there], [id_ for id_ in named if id_ in there - selected]
 
 
 async def newest_id(engine: AsyncEngine) -> int:

@@ -1,12 +1,12 @@
 """Writes to the registry: one transaction a use case, opened here."""
 
 from collections.abc import Sequence
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from shared.clock import Clock
 from shared.database import create_sessions
@@ -53,24 +53,21 @@ async def import_registry(
     return plan
 
 
+async def check_gateway(engine: AsyncEngine, gateway_id: str, *, tenant: str) -> None:
+    """Raise the `RegistryError` that `register_gateway` would raise; changes nothing."""
+    async with create_sessions(engine)() as session:
+        await _tenant_and_known(session, gateway_id, tenant)
+
+
 async def register_gateway(engine: AsyncEngine, gateway_id: str, *, tenant: str, name: str | None) -> bool:
     """Make a gateway known as one of the tenant `tenant` (its slug); returns whether it is new.
 
     `name` renames one that is there; one that was disabled is taken into use again. Raises `RegistryError` when the id
     cannot be used or belongs to another tenant.
     """
-    try:
-        cells.gateway_id(gateway_id)
-    except ValueError as error:
-        raise RegistryError(f"the gateway id {error}") from None
     async with create_sessions(engine).begin() as session:
         await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": REGISTRY_LOCK})
-        tenant_id = await session.scalar(select(Tenant.id).where(Tenant.slug == tenant))
-        if tenant_id is None:
-            raise RegistryError(f"there is no tenant {tenant!r}; `mbus registry import` creates one")
-        known = await session.get(Gateway, gateway_id)
-        if known is not None and known.tenant_id != tenant_id:
-            raise RegistryError(f"{gateway_id} is a gateway of another tenant")
+        tenant_id, known = await _tenant_and_known(session, gateway_id, tenant)
         if known is None:
             row = {"id": gateway_id, "tenant_id": tenant_id, "name": name or gateway_id}
             await session.execute(insert(Gateway), [row])
@@ -78,3 +75,18 @@ async def register_gateway(engine: AsyncEngine, gateway_id: str, *, tenant: str,
             values = {"deleted_at": None, "name": name or known.name}
             await session.execute(update(Gateway).where(Gateway.id == gateway_id).values(values))
     return known is None
+
+
+async def _tenant_and_known(session: AsyncSession, gateway_id: str, tenant: str) -> tuple[UUID, Gateway | None]:
+    """The id of the tenant, and the gateway if it is registered, as one of that tenant."""
+    try:
+        cells.gateway_id(gateway_id)
+    except ValueError as error:
+        raise RegistryError(f"the gateway id {error}") from None
+    tenant_id = await session.scalar(select(Tenant.id).where(Tenant.slug == tenant))
+    if tenant_id is None:
+        raise RegistryError(f"there is no tenant {tenant!r}; `mbus registry import` creates one")
+    known = await session.get(Gateway, gateway_id)
+    if known is not None and known.tenant_id != tenant_id:
+        raise RegistryError(f"{gateway_id} is a gateway of another tenant")
+    return tenant_id, known

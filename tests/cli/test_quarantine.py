@@ -85,6 +85,27 @@ async def test_a_list_shows_the_newest_first_and_how_many_there_are_of_each_reas
     ]
 
 
+async def test_a_list_of_any_state_says_which(quarantine: Command, ids: list[int]) -> None:
+    lines = [line.split() for line in (await quarantine("list", "--state", "any")).out.splitlines()]
+    assert lines[0][:6] == ["id", "last", "received", "seen", "state", "gateway"]
+    states = {int(line[0]): line[4] for line in lines[1:5]}
+    assert states == {ids[0]: "waiting", ids[1]: "waiting", ids[2]: "replayed", ids[3]: "waiting"}
+
+
+async def test_ids_that_are_not_there_or_not_meant_are_told_and_nothing_is_done(
+    quarantine: Command, engine: AsyncEngine, vhost: Vhost, ids: list[int]
+) -> None:
+    for command in (("replay",), ("replay", "--dry-run"), ("discard", "--yes")):
+        ended = await quarantine(*command, ids[0], ids[2], 7777)
+        assert (ended.code, ended.out) == (1, "")
+        assert ended.errors == (
+            "mbus: there is no quarantined reading 7777;"
+            f" the other options (--state waiting) leave out {ids[2]}; nothing was done\n"
+        )
+    assert {row.id for row in await quarantined(engine, waiting=True)} == {ids[0], ids[1], ids[3]}
+    assert await queue_length(vhost.url, topology.INGEST_READINGS) == 0
+
+
 async def test_a_list_comes_in_pages(quarantine: Command, ids: list[int]) -> None:
     page = await listed(quarantine, "--limit", 2)
     assert [item["id"] for item in page["items"]] == [ids[3], ids[1]]
@@ -171,7 +192,8 @@ async def test_a_replay_publishes_under_the_gateways_key_with_the_time_of_receip
             update(QuarantinedReading).where(QuarantinedReading.id == ids[3]).values(format="wmbus", may_correct=False)
         )
     ended = await quarantine("replay", ids[3], ids[1])
-    assert (ended.code, ended.out) == (0, "2 readings were replayed.\n")
+    said = "2 readings were replayed.\nWhat is refused again waits again: `mbus quarantine list` shows it.\n"
+    assert (ended.code, ended.out) == (0, said)
     messages = [await next_message(vhost.url, topology.INGEST_READINGS) for _ in range(2)]
     sent = {str(message.routing_key): message for message in messages}
     assert set(sent) == {"gateways.GW-1.readings", "gateways.GW-2.wmbus"}

@@ -1,6 +1,7 @@
 """`mbus gateway add`: the account that it makes can publish under its own keys, and nothing else."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import aio_pika
 import pytest
@@ -12,10 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared import topology
 from shared.broker_admin import BrokerAdmin
 from shared.models import Gateway
+from shared.registry.gateways import disable_gateway, find_gateway, find_gateways
+from shared.registry.operations import register_gateway
 from tests.cli.gateways.conftest import Commands
 from tests.support.messages import next_message, open_channel, queue_length, writes_stamps
 from tests.support.registry import Building, create_building
 from tests.support.vhosts import Vhost
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 async def publish(url: str, key: str, *, exchange: str = topology.GATEWAYS) -> None:
@@ -160,23 +165,31 @@ async def test_where_gateways_find_the_broker_over_mqtt_is_told_with_their_login
     assert told["mqtt_url"] == f"mqtts://{login}@mqtt.example.com:8883"
 
 
-async def test_an_account_that_is_there_is_left_alone(gateway: Commands, gateway_id: str) -> None:
+async def test_an_account_that_is_there_is_left_alone_and_the_registry_too(
+    engine: AsyncEngine, gateway: Commands, gateway_id: str
+) -> None:
     access = await gateway.add(gateway_id)
-    again = await gateway.run("add", gateway_id, "--tenant", gateway.tenant)
+    await disable_gateway(engine, gateway_id, now=NOON)
+    again = await gateway.run("add", gateway_id, "--tenant", gateway.tenant, "--name", "Another")
     assert (again.code, again.out) == (1, "")
     assert again.errors == (
         f"mbus: {gateway_id} has an account on the broker already; its password stays as it is"
-        " (`mbus gateway rotate` makes another)\n"
+        " (`mbus gateway rotate` makes another, `mbus gateway disable` deletes the account)\n"
     )
+    found = await find_gateway(engine, gateway_id)
+    assert (found.name, found.disabled_at) == (gateway_id, NOON)
     await publish(access["amqp_url"], access["routing_key"])
 
 
 async def test_an_account_that_is_no_gateways_is_not_taken_over(
-    vhost: Vhost, building: Building, gateway: Commands
+    engine: AsyncEngine, vhost: Vhost, building: Building, gateway: Commands
 ) -> None:
     ended = await gateway.run("add", vhost.ingest_name, "--tenant", gateway.tenant)
     assert ended.code == 1
     assert "has an account on the broker already" in ended.errors
+    assert vhost.ingest_name not in [it.gateway_id for it in await find_gateways(engine)]
+    # Also where the registry has a gateway of that name.
+    await register_gateway(engine, vhost.ingest_name, tenant=gateway.tenant, name=None)
     taken = f"the broker has an account {vhost.ingest_name!r} already, which is no mbus-gateway account"
     not_its = f"the broker's account {vhost.ingest_name!r} is no mbus-gateway account"
     for command, expected in (("rotate", taken), ("disable", not_its)):
