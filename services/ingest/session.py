@@ -83,10 +83,10 @@ class Session:
 
     async def _adapt(self) -> None:
         """Ask for another number of messages, when that is worth it and as soon as there is room for so many."""
-        if self._consumer is not None and self._window.better_than(self._asked_for) is not None:
+        if self._consumer is not None and self._window.is_worth_changing(self._asked_for, in_hand=len(self._in_hand)):
             await self._cancel()
-        if self._consumer is None and self._window.has_room_for(self._window.size, in_hand=len(self._in_hand)):
-            await self._start(self._window.size)
+        if self._consumer is None and (size := self._window.beside(len(self._in_hand))):
+            await self._start(size)
 
     async def drain(self, grace_s: float) -> None:
         """Receive no more, and deal with what is in hand for `grace_s` seconds."""

@@ -55,11 +55,14 @@ class Window:
         self._typical_bytes = float(MAX_MESSAGE_BYTES)
         self._seen = 0
 
-    def better_than(self, current: int) -> int | None:
-        """The number of messages to ask for instead of `current`; None where that is good enough."""
-        size = self.size
-        return size if size >= WORTH_IT * current or size <= current / WORTH_IT else None
+    def beside(self, in_hand: int) -> int:
+        """How many may be asked for while others are in hand: together they are never more than allowed.
 
-    def has_room_for(self, size: int, *, in_hand: int) -> bool:
-        """Whether so many may be asked for while others are in hand: together they are never more than allowed."""
-        return in_hand + size <= self._most_messages
+        0 where that are too few to begin with.
+        """
+        size = min(self.size, self._most_messages - in_hand)
+        return size if size >= min(FEWEST, self._most_messages) else 0
+
+    def is_worth_changing(self, current: int, *, in_hand: int) -> bool:
+        """Whether another number of messages than `current` should be asked for."""
+        return self.size <= current / WORTH_IT or self.beside(in_hand) >= WORTH_IT * current

@@ -103,7 +103,7 @@ async def test_what_cannot_be_published_is_refused_in_one_line(
 
 async def test_what_the_broker_refuses_is_one_line(vhost: Vhost) -> None:
     ended = await mbus(
-        "publish", "-", "--gateway", "GW-1", stdin=b"[]", variables={"MBUS_BROKER_URL": vhost.ingest_url}
+        "publish", "-", "--gateway", "GW-1", stdin=b"[]", variables={"MBUS_BROKER_URL": vhost.alerts_url}
     )
     assert ended.code == 1
     assert ended.errors.startswith("mbus: the broker refused: ")

@@ -62,7 +62,7 @@ async def test_patience_ends(vhost: Vhost) -> None:
 
 
 async def test_what_the_broker_refuses_is_not_tried_again(vhost: Vhost) -> None:
-    async with GatewayPublisher(vhost.ingest_url, patience_s=None) as publisher:
+    async with GatewayPublisher(vhost.alerts_url, patience_s=None) as publisher:
         with pytest.raises(CommandError, match=r"the broker refused: .*ACCESS_REFUSED"):
             await asyncio.wait_for(publisher.publish("GW-1", b"1"), 30)
 

@@ -49,10 +49,22 @@ def test_messages_of_one_size_fill_the_bytes_that_are_allowed(size: int) -> None
 def test_a_change_must_be_worth_it_and_there_must_be_room_for_it() -> None:
     one = after([100_000] * 500)
     assert one.size == 167
-    assert one.better_than(167) is None
-    assert one.better_than(150) is None
-    assert one.better_than(100) == 167
-    assert one.better_than(400) == 167
-    assert one.has_room_for(167, in_hand=33)
-    assert not one.has_room_for(167, in_hand=34)
-    assert Window(most_messages=1, most_bytes=1).size == 1
+    assert not one.is_worth_changing(167, in_hand=0)
+    assert not one.is_worth_changing(150, in_hand=0)
+    assert one.is_worth_changing(100, in_hand=10)
+    assert not one.is_worth_changing(100, in_hand=100)
+    assert one.is_worth_changing(400, in_hand=400)
+    assert (one.beside(0), one.beside(100), one.beside(199), one.beside(250)) == (167, 100, 0, 0)
+
+
+def test_one_that_stays_in_hand_does_not_keep_the_others_out() -> None:
+    assert after([1] * 50).beside(1) == 199
+    assert Window(most_messages=1, most_bytes=1).beside(0) == 1
+
+
+@given(st.lists(st.integers(1, MAX_MESSAGE_BYTES), max_size=50), st.integers(0, 400))
+def test_what_is_in_hand_and_what_is_asked_for_are_together_never_more_than_allowed(
+    sizes: list[int], in_hand: int
+) -> None:
+    beside = after(sizes).beside(in_hand)
+    assert beside == 0 or in_hand + beside <= 200
