@@ -1,9 +1,9 @@
 """Group commit: what waits is written together, and each waiter learns of its own item when it is durable.
 
-Handlers run concurrently and `submit` one item each. A writer takes all that waits, up to a weight, writes it in one
-go, and resolves the waiters together. There is no timer: idle means no added latency, load means larger batches.
+Many `submit` or `enqueue` one item each. A writer takes all that waits, up to a weight, writes it in one go, and
+resolves the waiters together. There is no timer: idle means no added latency, load means larger batches.
 
-The writers are tasks of their own, because a lost broker connection cancels the handlers in mid-flight, and a batch
+The writers are tasks of their own, because a lost broker connection cancels those who wait in mid-flight, and a batch
 must not be torn by that.
 """
 
@@ -130,8 +130,8 @@ class GroupCommit(Generic[T, R]):
     async def running(self) -> AsyncIterator[None]:
         """Write until the block ends, and then what still has a waiter; what nobody waits for is dropped.
 
-        The one who submits must have come to an end before: here the broker's consumer, which either waits for its
-        handlers or cancels them, and then their messages are delivered again.
+        The one who submits must have come to an end before: here the broker's consumer, which either waits for what it
+        has in hand or gives it up, and then it is delivered again.
         """
         async with asyncio.TaskGroup() as tasks:
             writers = [tasks.create_task(self._run(), name=f"group-commit-{n}") for n in range(self._writers)]
