@@ -40,7 +40,7 @@ def ingest_command(
         bool,
         typer.Option("--full", help="A million readings twice, 4 MiB messages, and 20 million rows: some ten minutes."),
     ] = False,
-    messages: Annotated[int, typer.Option(min=100, help="Messages a round.")] = DEFAULT.messages,
+    messages: Annotated[int, typer.Option(min=1_000, help="Messages a round.")] = DEFAULT.messages,
     readings: Annotated[int, typer.Option(min=1, max=20_000, help="Readings a message.")] = DEFAULT.readings,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds; each measures COPY and ingest.")] = DEFAULT.rounds,
 ) -> None:

@@ -138,6 +138,8 @@ async def _drain(place: Place, program: Program, counter: str, expected: int) ->
                 if len(rss) < asked - (first or (asked,))[0] + 1:
                     rss.append(round(metrics.get(RSS, 0) / 2**20, 1))
                 if count >= expected and first is not None:
+                    if count == first[1]:
+                        raise BenchError(f"all {expected} messages were done at the first look: more are needed")
                     return _Course(int(count - first[1]), asked - first[0], rss), metrics
                 moved, before = (asked, count) if count != before else (moved, before)
             if loop.time() - moved > STUCK_S:

@@ -12,7 +12,7 @@ from benchmarks.place import DURABILITY, BenchError, BenchServers
 from shared.database import open_engine
 from tests.support.servers import Servers
 
-SMALL = Size(messages=100, readings=20, rounds=1, singles=200)
+SMALL = Size(messages=2_000, readings=20, rounds=1, singles=2_000)
 
 
 async def test_every_reading_of_the_load_is_there_once_and_in_the_messages_as_in_the_rows(engine: AsyncEngine) -> None:
@@ -47,7 +47,7 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
     figures = as_json(result)
     for name in ("readings_per_s", "copy_only_per_s", "row_at_a_time_per_s", "noop_messages_per_s", "peak_rss_mib"):
         assert figures[name] > 0
-    assert result.readings == 2_000
+    assert result.readings == 40_000
     assert result.ratio_to_row_at_a_time == pytest.approx(result.readings_per_s / result.row_at_a_time_per_s, rel=0.05)
     assert result.batch_sizes.commits > 0
     async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
