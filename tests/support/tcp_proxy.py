@@ -66,11 +66,19 @@ class TcpProxy:
             server.close()
             await self.break_connections()
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._pipes.add(task)
-        with suppress(OSError):  # the server may be away
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pipe = asyncio.create_task(self._pipe(reader, writer))
+        self._pipes.add(pipe)
+
+        def close(_: asyncio.Task[None]) -> None:
+            # In a callback, because a pipe that is cancelled before its first step runs no line of its own.
+            self._pipes.discard(pipe)
+            writer.transport.abort()
+
+        pipe.add_done_callback(close)
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, _CutError):  # the server may be away
             there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
             wire = self._wire() if self._wire else None
             pumps = [
@@ -79,15 +87,10 @@ class TcpProxy:
             ]
             try:
                 await asyncio.gather(*pumps)
-            except (asyncio.CancelledError, _CutError):
-                # The server's own callback takes a cancelled connection for an error.
-                pass
             finally:
                 for pump in pumps:
                     pump.cancel()
                 back.transport.abort()
-        writer.transport.abort()
-        self._pipes.discard(task)
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: Callable[[bytes], Messages]
