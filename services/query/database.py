@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from uuid import UUID
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -11,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
 from shared.database import driver_arguments
+from shared.http.reach import Reach
 from shared.service_database import DatabaseAwayError, ServiceDatabase
 
 DRIVER_CONNECTIONS = 10
@@ -29,13 +29,18 @@ class QueryDatabase(ServiceDatabase):
             yield
 
     @asynccontextmanager
-    async def tenant_session(self, tenant_id: UUID) -> AsyncIterator[AsyncSession]:
-        """A transaction in which row-level security lets through what is `tenant_id`'s.
+    async def session_within(self, reach: Reach) -> AsyncIterator[AsyncSession]:
+        """A transaction in which row-level security lets through what lies within `reach`.
 
-        It is the second lock: every statement has its own tenant filter (docs/architecture/isolation.md).
+        It is the second lock: every statement has its own filter (docs/architecture/isolation.md).
         """
         async with self.sessions.begin() as session:
-            await session.execute(select(func.set_config("mbus.tenant_id", str(tenant_id), True)))
+            await session.execute(
+                select(
+                    func.set_config("mbus.tenant_id", str(reach.tenant_id), True),
+                    func.set_config("mbus.property_ids", properties_setting(reach), True),
+                )
+            )
             yield session
 
     @asynccontextmanager
@@ -61,3 +66,8 @@ class QueryDatabase(ServiceDatabase):
             reset=keep_as_it_is,
         ) as self._pool:
             yield
+
+
+def properties_setting(reach: Reach) -> str:
+    """`mbus.property_ids` for row-level security: an array as text, or nothing where all properties are in reach."""
+    return "" if reach.property_ids is None else "{" + ",".join(map(str, reach.property_ids)) + "}"

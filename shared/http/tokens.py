@@ -11,6 +11,7 @@ import jwt
 from pydantic import AfterValidator, Field, SecretStr
 
 from shared.clock import Clock
+from shared.http.reach import Reach
 from shared.settings import Settings
 
 ALGORITHM = "HS256"
@@ -40,6 +41,13 @@ class Caller:
     subject: str
     tenant_id: UUID
     scopes: frozenset[str]
+    property_ids: frozenset[UUID] | None = None
+    """The properties to which the token narrows its holder; None where it does not."""
+
+    @property
+    def reach(self) -> Reach:
+        """What the caller may see, whatever the scopes let it do there."""
+        return Reach(self.tenant_id, self.property_ids)
 
 
 class TokenError(Exception):
@@ -81,7 +89,7 @@ class TokenVerifier:
             raise TokenError("the token has expired")
         if "nbf" in claims and _time(claims, "nbf") > now:
             raise TokenError("the token is not valid yet")
-        return Caller(claims["sub"], _tenant_id(claims), _scopes(claims))
+        return Caller(claims["sub"], _tenant_id(claims), _scopes(claims), _property_ids(claims))
 
 
 def issue_token(
@@ -142,3 +150,16 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
     if not isinstance(claims["scope"], str):
         raise TokenError("the token's scope is not a string")
     return frozenset(claims["scope"].split())
+
+
+def _property_ids(claims: dict[str, Any]) -> frozenset[UUID] | None:
+    if "property_ids" not in claims:
+        return None
+    ids = claims["property_ids"]
+    # Never "as if it were not there": that would widen what the token allows.
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise TokenError("the token's property_ids is not a list of UUIDs")
+    try:
+        return frozenset(map(UUID, ids))
+    except ValueError:
+        raise TokenError("the token's property_ids is not a list of UUIDs") from None

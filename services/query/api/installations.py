@@ -37,7 +37,7 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Response:
-        page = await installations_page(database, tenant_id=caller.tenant_id, stale=stale, cursor=cursor, limit=limit)
+        page = await installations_page(database, reach=caller.reach, stale=stale, cursor=cursor, limit=limit)
         return json_answer(page)
 
     @router.get(
@@ -49,7 +49,7 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
     async def get_installation(
         caller: Annotated[Caller, Depends(reader)], installation_id: Annotated[UUID, Path()]
     ) -> Response:
-        found = await one_installation(database, tenant_id=caller.tenant_id, installation_id=installation_id)
+        found = await one_installation(database, reach=caller.reach, installation_id=installation_id)
         if found is None:
             raise ProblemError(404, "No such installation.")
         return json_answer(found)

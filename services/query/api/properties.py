@@ -27,7 +27,7 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
     async def list_properties(
         caller: Annotated[Caller, Depends(reader)], cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
     ) -> Response:
-        return json_answer(await properties_page(database, tenant_id=caller.tenant_id, cursor=cursor, limit=limit))
+        return json_answer(await properties_page(database, reach=caller.reach, cursor=cursor, limit=limit))
 
     @router.get(
         "/properties/{property_id}",
@@ -38,7 +38,7 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
     async def get_property(
         caller: Annotated[Caller, Depends(reader)], property_id: Annotated[UUID, Path()]
     ) -> Response:
-        found = await one_property(database, tenant_id=caller.tenant_id, property_id=property_id)
+        found = await one_property(database, reach=caller.reach, property_id=property_id)
         if found is None:
             raise ProblemError(404, "No such property.")
         return json_answer(found)

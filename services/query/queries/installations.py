@@ -9,8 +9,10 @@ from pydantic import Field
 from sqlalchemy import ColumnElement, Row, Select, select, true, tuple_
 
 from services.query.database import QueryDatabase
+from services.query.queries.reach import properties_within
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
+from shared.http.reach import Reach
 from shared.models import (
     InstallationState,
     InstallationStatus,
@@ -59,11 +61,11 @@ class InstallationsPage(Page):
 
 
 async def installations_page(
-    database: QueryDatabase, *, tenant_id: UUID, stale: bool | None, cursor: str | None, limit: int
+    database: QueryDatabase, *, reach: Reach, stale: bool | None, cursor: str | None, limit: int
 ) -> InstallationsPage:
     """A page of the tenant's installations, all or only those that are stale or are not; raises `CursorError`."""
-    scope = ("installations", tenant_id, stale)
-    statement = _of_tenant(tenant_id)
+    scope = ("installations", reach.tenant_id, stale)
+    statement = _within(reach)
     if stale is not None:
         is_stale = InstallationStatus.state == InstallationState.STALE
         statement = statement.where(is_stale if stale else ~is_stale)
@@ -72,7 +74,7 @@ async def installations_page(
     )
     after = None if cursor is None else decode_cursor(cursor, tuple[datetime | None, UUID], scope=scope)
     rows: list[Row[Any]] = []
-    async with database.tenant_session(tenant_id) as session:
+    async with database.session_within(reach) as session:
         for stretch in _after(after):
             rows += await session.execute(statement.where(stretch).limit(limit + 1 - len(rows)))
             if len(rows) > limit:
@@ -83,15 +85,15 @@ async def installations_page(
     return InstallationsPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
 
 
-async def one_installation(database: QueryDatabase, *, tenant_id: UUID, installation_id: UUID) -> Installation | None:
+async def one_installation(database: QueryDatabase, *, reach: Reach, installation_id: UUID) -> Installation | None:
     """The tenant's installation with that id, or None."""
-    statement = _of_tenant(tenant_id).where(MeterInstallation.id == installation_id)
-    async with database.tenant_session(tenant_id) as session:
+    statement = _within(reach).where(MeterInstallation.id == installation_id)
+    async with database.session_within(reach) as session:
         row = (await session.execute(statement)).one_or_none()
     return None if row is None else _installation(row)
 
 
-def _of_tenant(tenant_id: UUID) -> Select[*tuple[Any, ...]]:
+def _within(reach: Reach) -> Select[*tuple[Any, ...]]:
     return (
         select(
             MeterInstallation.id,
@@ -116,9 +118,9 @@ def _of_tenant(tenant_id: UUID) -> Select[*tuple[Any, ...]]:
         .join(Unit, Unit.id == MeterInstallation.unit_id)
         .join(Property, Property.id == Unit.property_id)
         .where(
-            InstallationStatus.tenant_id == tenant_id,
-            MeterInstallation.tenant_id == tenant_id,
-            Property.tenant_id == tenant_id,
+            InstallationStatus.tenant_id == reach.tenant_id,
+            MeterInstallation.tenant_id == reach.tenant_id,
+            *properties_within(reach),
             MeterInstallation.deleted_at.is_(None),
         )
     )

@@ -10,8 +10,10 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import joinedload, selectinload
 
 from services.query.database import QueryDatabase
+from services.query.queries.reach import properties_within
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
+from shared.http.reach import Reach
 from shared.models import Property, PropertyConfig, Unit
 
 
@@ -49,16 +51,14 @@ class PropertiesPage(Page):
     items: list[PropertyWithUnits]
 
 
-async def properties_page(
-    database: QueryDatabase, *, tenant_id: UUID, cursor: str | None, limit: int
-) -> PropertiesPage:
+async def properties_page(database: QueryDatabase, *, reach: Reach, cursor: str | None, limit: int) -> PropertiesPage:
     """A page of the tenant's properties; raises `CursorError`."""
-    scope = ("properties", tenant_id)
-    statement = _of_tenant(tenant_id).order_by(Property.name, Property.id).limit(limit + 1)
+    scope = ("properties", reach.tenant_id)
+    statement = _within(reach).order_by(Property.name, Property.id).limit(limit + 1)
     if cursor is not None:
         name, property_id = decode_cursor(cursor, tuple[str, UUID], scope=scope)
         statement = statement.where(tuple_(Property.name, Property.id) > tuple_(name, property_id))
-    async with database.tenant_session(tenant_id) as session:
+    async with database.session_within(reach) as session:
         found = (await session.scalars(statement)).all()
     items = [_answer(one) for one in found[:limit]]
     has_next = len(found) > limit
@@ -66,17 +66,17 @@ async def properties_page(
     return PropertiesPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
 
 
-async def one_property(database: QueryDatabase, *, tenant_id: UUID, property_id: UUID) -> PropertyWithUnits | None:
+async def one_property(database: QueryDatabase, *, reach: Reach, property_id: UUID) -> PropertyWithUnits | None:
     """The tenant's property with that id, or None."""
-    async with database.tenant_session(tenant_id) as session:
-        found = await session.scalar(_of_tenant(tenant_id).where(Property.id == property_id))
+    async with database.session_within(reach) as session:
+        found = await session.scalar(_within(reach).where(Property.id == property_id))
     return None if found is None else _answer(found)
 
 
-def _of_tenant(tenant_id: UUID) -> Select[Property]:
+def _within(reach: Reach) -> Select[Property]:
     return (
         select(Property)
-        .where(Property.tenant_id == tenant_id, Property.deleted_at.is_(None))
+        .where(*properties_within(reach), Property.deleted_at.is_(None))
         .options(joinedload(Property.config), selectinload(Property.units.and_(Unit.deleted_at.is_(None))))
     )
 

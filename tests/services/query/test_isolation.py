@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text
@@ -9,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.database import QueryDatabase
+from shared.http.reach import Reach
 from shared.models import Base
 from tests.services.query.data import add_readings
 from tests.support.databases import Database
@@ -51,7 +53,7 @@ async def test_a_statement_without_a_filter_meets_only_the_tenant_that_is_set(
     everything = select(Base.metadata.tables[table])
     async with engine.connect() as connection:
         all_rows = len((await connection.execute(everything)).all())
-    async with query_database.tenant_session(ours.tenant_id) as session:
+    async with query_database.session_within(Reach(ours.tenant_id)) as session:
         our_rows = len((await session.execute(everything)).all())
     assert 0 < our_rows == all_rows / 2
     # A setting ends with its transaction: the same connection, out of the pool again, sees nothing.
@@ -59,11 +61,28 @@ async def test_a_statement_without_a_filter_meets_only_the_tenant_that_is_set(
         assert (await connection.execute(everything)).all() == []
 
 
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "tenant"])
+async def test_a_narrowed_caller_meets_only_the_properties_that_are_set(
+    query_database: QueryDatabase, buildings: tuple[Building, Building], table: str
+) -> None:
+    ours, theirs = buildings
+    everything = select(Base.metadata.tables[table])
+
+    async def rows(*property_ids: UUID) -> int:
+        async with query_database.session_within(Reach(ours.tenant_id, frozenset(property_ids))) as session:
+            return len((await session.execute(everything)).all())
+
+    async with query_database.session_within(Reach(ours.tenant_id)) as session:
+        all_of_ours = len((await session.execute(everything)).all())
+    assert await rows(ours.property_id) == await rows(ours.property_id, theirs.property_id) == all_of_ours > 0
+    assert await rows(theirs.property_id) == await rows() == 0
+
+
 async def test_the_query_role_cannot_read_readings_by_itself(
     query_database: QueryDatabase, buildings: tuple[Building, Building]
 ) -> None:
     with pytest.raises(DBAPIError, match="permission denied for table reading"):
-        async with query_database.tenant_session(buildings[0].tenant_id) as session:
+        async with query_database.session_within(Reach(buildings[0].tenant_id)) as session:
             await session.execute(text("SELECT FROM reading"))
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.http.reach import Reach
 from shared.http.tokens import Caller, TokenError, TokenSettings, TokenVerifier, issue_token
 from shared.settings import SettingsError, load
 
@@ -68,6 +69,19 @@ def test_an_issued_token_is_taken_until_it_expires() -> None:
 @pytest.mark.parametrize("changes", [{}, {"nbf": NOW.timestamp()}, {"aud": ["other", "mbus"]}, {"exp": 10**30}])
 def test_good_tokens_are_taken(changes: dict[str, object]) -> None:
     assert verifier().verify(token(**changes)).tenant_id == TENANT
+
+
+def test_a_token_may_narrow_its_holder_to_some_properties() -> None:
+    assert verifier().verify(token()).reach == Reach(TENANT, None)
+    assert verifier().verify(token(property_ids=[str(TENANT)])).reach == Reach(TENANT, frozenset({TENANT}))
+    assert verifier().verify(token(property_ids=[])).reach == Reach(TENANT, frozenset())
+
+
+@pytest.mark.parametrize("narrowing", ["", str(TENANT), 7, {}, [None], ["x"], [7], [[]], "null"])
+def test_a_narrowing_that_is_no_list_of_ids_is_refused_and_never_ignored(narrowing: object) -> None:
+    claims = CLAIMS | {"property_ids": None if narrowing == "null" else narrowing}
+    with pytest.raises(TokenError, match="property_ids is not a list of UUIDs"):
+        verifier().verify(signed(json.dumps(claims).encode()))
 
 
 @pytest.mark.parametrize(
