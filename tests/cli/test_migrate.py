@@ -12,10 +12,10 @@ from shared import topology
 from shared.broker_admin import BrokerAdmin
 from shared.database import open_engine, refuse_powerful_role
 from tests.cli.commands import mbus
-from tests.cli.outages import open_way
 from tests.support.databases import Database, Logins, create_database, drop_database, drop_roles
 from tests.support.messages import queue_length
 from tests.support.servers import Servers
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.vhosts import Vhost
 
 
@@ -101,9 +101,9 @@ async def test_a_vhost_that_is_not_there_is_named(fresh: Fresh) -> None:
 
 async def test_servers_that_come_up_late_are_waited_for(fresh: Fresh) -> None:
     async with (
-        open_way(fresh.database.owner_url, 5432) as to_database,
-        open_way(fresh.vhost.url, 5672) as to_broker,
-        open_way(fresh.vhost.management_url, 15672) as to_management,
+        TcpProxy(fresh.database.owner_url).open() as to_database,
+        TcpProxy(fresh.vhost.url).open() as to_broker,
+        TcpProxy(fresh.vhost.management_url).open() as to_management,
     ):
         ways = (to_database, to_broker, to_management)
         variables = fresh.variables | {
@@ -117,7 +117,7 @@ async def test_servers_that_come_up_late_are_waited_for(fresh: Fresh) -> None:
         for way in ways:
             done, _ = await asyncio.wait({migrating}, timeout=0.7)
             assert not done
-            await way.open()
+            await way.restore()
         ended = await migrating
     assert (ended.code, ended.errors) == (0, "")
 

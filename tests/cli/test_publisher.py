@@ -9,16 +9,16 @@ from cli.errors import CommandError
 from cli.publisher import GatewayPublisher
 from shared import topology
 from shared.broker_admin import BrokerAdmin
-from tests.cli.outages import open_way
 from tests.support.messages import open_channel
 from tests.support.servers import Servers
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.vhosts import Vhost
 
 
 async def test_what_is_published_while_the_broker_is_away_arrives_when_it_is_back(vhost: Vhost) -> None:
     told: list[str] = []
     async with (
-        open_way(vhost.url, 5672) as way,
+        TcpProxy(vhost.url).open() as way,
         GatewayPublisher(way.url, patience_s=None, tell=told.append) as publisher,
     ):
         await publisher.publish("GW-1", b"1")
@@ -26,7 +26,7 @@ async def test_what_is_published_while_the_broker_is_away_arrives_when_it_is_bac
         waiting = [asyncio.create_task(publisher.publish("GW-1", b"%d" % n)) for n in range(2, 12)]
         done, _ = await asyncio.wait(waiting, timeout=1.5)
         assert not done
-        await way.open()
+        await way.restore()
         await asyncio.wait_for(asyncio.gather(*waiting), 30)
     assert await bodies(vhost) == {b"%d" % n for n in range(1, 12)}
     assert len(told) == 2
@@ -35,18 +35,18 @@ async def test_what_is_published_while_the_broker_is_away_arrives_when_it_is_bac
 
 
 async def test_a_message_whose_confirm_was_lost_is_sent_again(vhost: Vhost) -> None:
-    async with open_way(vhost.url, 5672) as way, GatewayPublisher(way.url, patience_s=None) as publisher:
+    async with TcpProxy(vhost.url).open() as way, GatewayPublisher(way.url, patience_s=None) as publisher:
         for n in range(5):
             sending = [asyncio.create_task(publisher.publish("GW-1", b"%d-%d" % (n, m))) for m in range(100)]
             await asyncio.sleep(0)
             await way.cut()
-            await way.open()
+            await way.restore()
             await asyncio.wait_for(asyncio.gather(*sending), 30)
     assert await bodies(vhost) == {b"%d-%d" % (n, m) for n in range(5) for m in range(100)}
 
 
 async def test_without_patience_a_broker_that_is_away_is_an_error(vhost: Vhost) -> None:
-    async with open_way(vhost.url, 5672) as way:
+    async with TcpProxy(vhost.url).open() as way:
         await way.cut()
         async with GatewayPublisher(way.url) as publisher:
             with pytest.raises(OSError, match="Connect"):
@@ -54,7 +54,7 @@ async def test_without_patience_a_broker_that_is_away_is_an_error(vhost: Vhost) 
 
 
 async def test_patience_ends(vhost: Vhost) -> None:
-    async with open_way(vhost.url, 5672) as way:
+    async with TcpProxy(vhost.url).open() as way:
         await way.cut()
         async with GatewayPublisher(way.url, patience_s=1.0) as publisher:
             with pytest.raises(OSError, match="Connect"):

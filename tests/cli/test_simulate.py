@@ -26,11 +26,11 @@ from shared.registry.operations import import_registry
 from shared.registry.problems import Place
 from shared.registry.records import Record
 from tests.cli.commands import Finished, mbus, running_mbus, variables_of
-from tests.cli.outages import open_way
 from tests.support.databases import Database
 from tests.support.messages import eventually, next_message, open_channel, queue_length
 from tests.support.registry import create_building
 from tests.support.services import running_ingest
+from tests.support.tcp_proxy import TcpProxy
 from tests.support.vhosts import Vhost
 
 TINY = ("--gateways", "2", "--meters", "9", "--days", "2", "--interval", "4h", "--readings-per-message", "10")
@@ -296,7 +296,7 @@ async def test_the_demo_goes_from_its_history_on_into_the_present_until_it_is_to
 
 async def test_a_simulator_that_follows_outlives_the_brokers_absence(database: Database, vhost: Vhost) -> None:
     follow = ("--gateways", "1", "--meters", "2", "--days", "0", "--follow", "--every", "1s")
-    async with open_way(vhost.url, 5672) as way:
+    async with TcpProxy(vhost.url).open() as way:
         variables = variables_of(database, vhost) | {"MBUS_BROKER_URL": way.url}
         async with running_mbus("simulate", *follow, variables=variables) as process:
             assert process.stderr
@@ -304,7 +304,7 @@ async def test_a_simulator_that_follows_outlives_the_brokers_absence(database: D
             await way.cut()
             told = [await asyncio.wait_for(process.stderr.readline(), 30) for _ in range(2)]
             assert told[1].startswith(b"the broker does not take messages")
-            await way.open()
+            await way.restore()
             assert await asyncio.wait_for(process.stderr.readline(), 30) == b"the broker takes messages again\n"
 
             async def several() -> bool:

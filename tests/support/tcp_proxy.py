@@ -7,6 +7,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tests.support.wire import Moment, Wire
 
+DEFAULT_PORTS = {"postgresql": 5432, "amqp": 5672, "http": 15672}
+"""Where the server of a URL without a port listens; of HTTP, RabbitMQ's management."""
+
 Messages = Iterator[tuple[bytes, Moment | None]]
 
 Trap = Callable[[Moment | None, bytes], bool]
@@ -21,6 +24,8 @@ class TcpProxy:
 
     def __init__(self, url: str, wire: Callable[[], Wire] | None = None) -> None:
         self._parts = urlsplit(url)
+        self._port = 0
+        self._server: asyncio.Server | None = None
         self._wire = wire
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -53,18 +58,27 @@ class TcpProxy:
             pipe.cancel()
         await asyncio.gather(*self._pipes, return_exceptions=True)
 
+    async def cut(self) -> None:
+        """End every connection and refuse new ones, until `restore`."""
+        if self._server is not None:
+            self._server.close()
+        await self.break_connections()
+
+    async def restore(self) -> None:
+        """Let connections through, on the port of before."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
     @asynccontextmanager
     async def open(self) -> AsyncIterator["TcpProxy"]:
         """Let connections through until the block ends."""
-        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        await self.restore()
         login = self._parts.netloc.rpartition("@")[0]
-        port = server.sockets[0].getsockname()[1]
-        self.url = urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
+        self.url = urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{self._port}"))
         try:
             yield self
         finally:
-            server.close()
-            await self.break_connections()
+            await self.cut()
 
     def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         pipe = asyncio.create_task(self._pipe(reader, writer))
@@ -79,7 +93,9 @@ class TcpProxy:
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, _CutError):  # the server may be away
-            there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+            there, back = await asyncio.open_connection(
+                self._parts.hostname, self._parts.port or DEFAULT_PORTS[self._parts.scheme]
+            )
             wire = self._wire() if self._wire else None
             pumps = [
                 asyncio.create_task(self._pump(reader, back, wire.to_server if wire else _as_it_comes)),
