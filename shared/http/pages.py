@@ -1,10 +1,13 @@
-"""Pages: the answer that every list gives, and the parameters that it takes."""
+"""Pages: the answer that every list gives, the link to the next one beside it, and the parameters that a list takes."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
-from fastapi import Query
+from fastapi import Query, Request, Response
 from pydantic import Field
+
+from shared.http.answers import json_answer
 
 LIMIT_MAX = 1000
 LIMIT_DEFAULT = 100
@@ -19,6 +22,19 @@ Cursor = Annotated[
     ),
 ]
 
+PAGE_RESPONSE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            "Link": {
+                "description": 'The next page (RFC 8288), `<…>; rel="next"`: the same request with its `cursor`. '
+                "Not there on the last page.",
+                "schema": {"type": "string"},
+            }
+        }
+    }
+}
+"""What a list has in its `responses`, so that the OpenAPI document shows the header of `page_answer`."""
+
 
 @dataclass(slots=True)
 class Page:
@@ -27,3 +43,28 @@ class Page:
     items: list[Any]
     next_cursor: Annotated[str | None, Field(description="Pass it to get the next page; null on the last one.")]
     has_next: bool
+
+
+def page_answer(request: Request, page: Page) -> Response:
+    """`page` as JSON, with the `Link` header of RFC 8288 when there is a next one."""
+    return with_next_link(json_answer(page), request, page.next_cursor)
+
+
+def with_next_link(response: Response, request: Request, next_cursor: str | None) -> Response:
+    """`response` with the `Link` header to the page at `next_cursor`; as it was when that is None."""
+    if next_cursor is not None:
+        response.headers["Link"] = f'<{_next_page(request, next_cursor)}>; rel="next"'
+    return response
+
+
+def _next_page(request: Request, next_cursor: str) -> str:
+    """A path-absolute reference to the same request with another `cursor`, all else kept as it was understood."""
+    parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    query = urlencode([*parameters, ("cursor", next_cursor)], quote_via=quote, safe=":")
+    return f"{quote(_public_path(request), safe='/:@!$&,;=~')}?{query}"
+
+
+def _public_path(request: Request) -> str:
+    """The path as the caller sees it: a server puts `root_path` before it already, FastAPI's own setting does not."""
+    path, root = request.scope["path"], request.scope.get("root_path", "").rstrip("/")
+    return path if f"{path}/".startswith(f"{root}/") else f"{root}{path}"
