@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from shared.http.health import Check, health_router
-from shared.http.problems import answer_with_problems, document_problems
+from shared.http.openapi import document_errors
+from shared.http.problems import answer_with_problems
 from shared.http.request_metrics import RequestMetrics, request_histogram
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -22,7 +23,7 @@ class HttpApp(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document; making it again changes nothing."""
         document = super().openapi()
-        document_problems(document)
+        document_errors(document)
         return document
 
 

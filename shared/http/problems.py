@@ -63,19 +63,8 @@ def answer_with_problems(app: FastAPI) -> None:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route gives as `responses`, so that the OpenAPI document shows its errors."""
+    """What a route gives as `responses`: the errors of its own. Those that all have come by themselves."""
     return {status: {"model": Problem, "description": _title(status)} for status in statuses}
-
-
-def document_problems(document: dict[str, Any]) -> None:
-    """Give the problems in an OpenAPI document their media type; FastAPI writes every model as JSON."""
-    for operations in document.get("paths", {}).values():
-        for operation in operations.values():
-            for response in operation["responses"].values():
-                content = response.get("content", {})
-                schema = content.get("application/json", {}).get("schema", {})
-                if schema.get("$ref", "").endswith("/Problem"):
-                    content[PROBLEM_JSON] = content.pop("application/json")
 
 
 def _answer(

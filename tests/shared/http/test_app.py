@@ -1,37 +1,15 @@
 """What every service's HTTP application has: health, metrics, and errors as problem+json."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import httpx2
 import pytest
-from fastapi import FastAPI
 from pydantic import BaseModel
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.http.app import create_http_app
-from shared.http.health import Check
-from shared.http.problems import ProblemError, problems
-from shared.telemetry import create_registry
-
-
-@asynccontextmanager
-async def nothing(_: FastAPI) -> AsyncIterator[None]:
-    yield
-
-
-def create(readiness: Mapping[str, Check] | None = None) -> FastAPI:
-    return create_http_app(
-        title="test", description="test", lifespan=nothing, readiness=readiness or {}, registry=create_registry()
-    )
-
-
-def client_of(app: FastAPI) -> httpx2.AsyncClient:
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url="http://test")
+from shared.http.problems import ProblemError
+from tests.shared.http.apps import client_of, create
 
 
 async def ready() -> None:
@@ -158,19 +136,3 @@ async def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(erro
         answer = await client.get("/rows")
     assert answer.status_code == answer.json()["status"] == status
     assert ("retry-after" in answer.headers) == (status == 503)
-
-
-async def test_the_openapi_document_gives_problems_their_media_type() -> None:
-    app = create()
-
-    @app.get("/things/{thing}", responses=problems(404, 422))
-    async def thing(thing: int) -> int:
-        return thing
-
-    async with client_of(app) as client:
-        document = (await client.get("/openapi.json")).json()
-        assert (await client.get("/docs")).status_code == 200
-    answers = document["paths"]["/things/{thing}"]["get"]["responses"]
-    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    assert answers["404"]["content"] == answers["422"]["content"] == {"application/problem+json": reference}
-    assert document["paths"]["/readyz"]["get"]["responses"]["503"]["content"].keys() == {"application/json"}

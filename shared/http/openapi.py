@@ -1,0 +1,78 @@
+"""What the OpenAPI document says of errors: those that every operation with a token can answer, from one place."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from shared.http.problems import PROBLEM_JSON, Problem
+
+REFERENCE = "#/components/schemas/{model}"
+OF_EVERY_SECURED_OPERATION = ("401", "403", "422", "503", "504")
+OF_EVERY_BODY = "413"
+
+_MEANINGS = {
+    "401": "No token, or one that is not good.",
+    "403": "The token lacks the scope.",
+    "413": "The request's body is too large.",
+    "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",
+    "503": "The service cannot answer now.",
+    "504": "The database took too long; the query was cancelled.",
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "What is wrong with the token (RFC 6750).",
+        "required": True,
+        "schema": {"type": "string"},
+    }
+}
+_RETRY_AFTER = {
+    "Retry-After": {
+        "description": "Try again after so many seconds.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_HEADERS = {"401": _CHALLENGE, "403": _CHALLENGE, "503": _RETRY_AFTER}
+
+
+def document_errors(document: dict[str, Any]) -> None:
+    """Say in an OpenAPI document how its operations refuse; a route lists only what it alone answers.
+
+    FastAPI writes every model as JSON and an error of its own for bad input; both become what is really answered.
+    """
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for operation in _operations(document):
+        responses = operation["responses"]
+        refusals = {status for status, response in responses.items() if _is_problem(response)}
+        if operation.get("security"):
+            refusals.update(OF_EVERY_SECURED_OPERATION)
+            if "requestBody" in operation:
+                refusals.add(OF_EVERY_BODY)
+        for status in refusals:
+            responses[status] = _problem(status, responses.get(status, {}))
+        operation["responses"] = dict(sorted(responses.items()))
+    problem = TypeAdapter(Problem).json_schema(mode="serialization", ref_template=REFERENCE)
+    schemas.update(problem.pop("$defs"), Problem=problem)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document.get("paths", {}).values():
+        yield from path.values()
+
+
+def _is_problem(response: dict[str, Any]) -> bool:
+    schemas = (of_type.get("schema", {}).get("$ref", "") for of_type in response.get("content", {}).values())
+    return any(schema.endswith(("/Problem", "/HTTPValidationError")) for schema in schemas)
+
+
+def _problem(status: str, response: dict[str, Any]) -> dict[str, Any]:
+    described = {
+        "description": _MEANINGS.get(status) or response["description"],
+        "content": {PROBLEM_JSON: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+    }
+    headers = _HEADERS.get(status, {}) | response.get("headers", {})
+    return described | ({"headers": headers} if headers else {})
