@@ -52,6 +52,14 @@ class ProblemError(HTTPException):
         self.errors = list(errors)
 
 
+class BadFieldsError(ProblemError):
+    """Ends a request with a 422 that names each field in which something is wrong."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        detail = "; ".join(f"{one.field}: {one.detail}" if one.field else one.detail for one in errors)
+        super().__init__(422, detail, errors=errors)
+
+
 def answer_with_problems(app: FastAPI) -> None:
     """Make every error of `app` a problem: its own, bad input, a database that is away, and what nobody foresaw."""
     app.add_exception_handler(HTTPException, _http_error)
@@ -87,15 +95,14 @@ async def _http_error(_: Request, error: Exception) -> Response:
     return _answer(error.status_code, error.detail, errors, error.headers)
 
 
-async def _bad_input(_: Request, error: Exception) -> Response:
+async def _bad_input(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
     errors = []
     for problem in error.errors():
         location, *path = problem["loc"]
         # The value itself is not repeated: the caller has it, and it may be anything.
         errors.append(FieldError(location, ".".join(map(str, path)), problem["msg"].removeprefix("Value error, ")))
-    detail = "; ".join(f"{one.field}: {one.detail}" if one.field else one.detail for one in errors)
-    return _answer(422, detail, errors)
+    return await _http_error(request, BadFieldsError(errors))
 
 
 async def _bad_cursor(_: Request, error: Exception) -> Response:
