@@ -21,8 +21,9 @@ USED = pytest.StashKey[Servers]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run be repeated."""
+    """Let a run be repeated, and one be made longer."""
     parser.addoption("--seed", type=int, default=secrets.randbelow(2**32), help="what tests/faults draw from")
+    parser.addoption("--examples", type=int, help="how many requests Schemathesis makes for each operation of the API")
 
 
 def pytest_configure() -> None:

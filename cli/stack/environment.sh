@@ -80,9 +80,10 @@ take_turn() {
     fi
 }
 
+# Without looking at what the packages want of each other: the lock is complete, and overrides some of it.
 install_packages() {
     .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input \
-        --require-hashes --requirement requirements-dev.txt &&
+        --no-deps --require-hashes --requirement requirements-dev.txt &&
         .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-input \
             --no-build-isolation --no-deps --editable .
 }

@@ -1,58 +1,17 @@
 """The service as a process: it serves over real HTTP, stops cleanly, and says in one line why it will not start."""
 
-import asyncio
-import json
-import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx2
-import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
+from tests.services.query.processes import running, start
 from tests.support.databases import Database
 from tests.support.registry import create_building
-
-ROOT = Path(__file__).parents[3]
-
-
-async def start(variables: Mapping[str, str]) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.query",
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **variables},
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-
-
-@asynccontextmanager
-async def running(variables: Mapping[str, str]) -> AsyncIterator[tuple[Process, str]]:
-    """The process and its URL, from the moment at which it listens."""
-    process = await start({"MBUS_QUERY_PORT": "0", **variables})
-    assert process.stdout is not None
-    try:
-        async for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "http.listening":
-                yield process, f"http://{event['host']}:{event['port']}"
-                break
-        else:
-            pytest.fail("it never listened")
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_it_serves_over_http_and_ends_cleanly_when_told_to(
