@@ -1,23 +1,16 @@
 """A database and a virtual host of a bench's own, on servers that may have others; dropped when it ends."""
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from sqlalchemy import make_url, text
-
+from benchmarks.database import open_database, scalar
+from benchmarks.errors import BenchError
 from shared.broker_accounts import prepare_broker
 from shared.broker_admin import BrokerAdmin
-from shared.database import open_engine
-from shared.migrations.runner import give_logins, migrate
 
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
-
-
-class BenchError(Exception):
-    """The bench cannot run here, or its result would mean nothing; the text is one line."""
 
 
 @dataclass(frozen=True)
@@ -48,41 +41,27 @@ async def open_place(servers: BenchServers, *, hypertable: bool = True) -> Async
     `hypertable=False` makes `reading` a plain table also where TimescaleDB is loaded. Raises `BenchError` on a server
     that does not keep what it confirms: its figures would be too good.
     """
-    name = f"mbus_bench_{secrets.token_hex(4)}"
-    password = secrets.token_urlsafe(16)
-    base = make_url(servers.database_url)
-    owner_url = base.set(database=name).render_as_string(hide_password=False)
-    ingest_url = base.set(database=name, username=name, password=password).render_as_string(hide_password=False)
-    broker_url = _broker_url(servers.broker_url, vhost=name)
-    broker_ingest_url = _broker_url(servers.broker_url, vhost=name, login=(name, password))
     await _refuse_forgetful(servers.database_url)
-    await _execute(servers.database_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
-    try:
-        if not hypertable:
-            await _execute(servers.database_url, f"ALTER DATABASE \"{name}\" SET mbus.hypertable = 'off'")
-        async with open_engine(owner_url, application_name="mbus-bench") as engine:
-            await migrate(engine)
-            await give_logins(engine, {"mbus_ingest": ingest_url})
-        async with BrokerAdmin(servers.management_url, vhost=name) as admin:
+    async with open_database(servers.database_url, service_role="mbus_ingest", hypertable=hypertable) as database:
+        login = (database.name, database.password)
+        broker_url = _broker_url(servers.broker_url, vhost=database.name)
+        broker_ingest_url = _broker_url(servers.broker_url, vhost=database.name, login=login)
+        async with BrokerAdmin(servers.management_url, vhost=database.name) as admin:
             await admin.put_vhost()
             try:
                 await admin.put_full_rights(unquote(urlsplit(servers.broker_url).username or "guest"))
                 await prepare_broker(admin, broker_url, {"ingest": broker_ingest_url})
                 yield Place(
-                    owner_url,
-                    ingest_url,
+                    database.owner_url,
+                    database.service_url,
                     broker_url,
                     broker_ingest_url,
-                    is_hypertable=await _is_hypertable(owner_url),
-                    server=await _scalar(owner_url, "SHOW server_version"),
+                    is_hypertable=database.is_hypertable,
+                    server=database.server,
                 )
             finally:
                 await admin.delete_vhost()
-                await admin.delete_account(name)
-    finally:
-        await _execute(
-            servers.database_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'DROP ROLE IF EXISTS "{name}"'
-        )
+                await admin.delete_account(database.name)
 
 
 def _broker_url(url: str, *, vhost: str, login: tuple[str, str] | None = None) -> str:
@@ -95,22 +74,5 @@ def _broker_url(url: str, *, vhost: str, login: tuple[str, str] | None = None) -
 
 async def _refuse_forgetful(url: str) -> None:
     for setting in DURABILITY:
-        if await _scalar(url, f"SHOW {setting}") != "on":
+        if await scalar(url, f"SHOW {setting}") != "on":
             raise BenchError(f"the database server runs with {setting} off: what it confirms may be lost")
-
-
-async def _is_hypertable(url: str) -> bool:
-    return await _scalar(url, "SELECT count(*) FROM pg_extension WHERE extname = 'timescaledb'") == "1"
-
-
-async def _scalar(url: str, query: str) -> str:
-    async with open_engine(url, application_name="mbus-bench") as engine, engine.connect() as connection:
-        return str(await connection.scalar(text(query)))
-
-
-async def _execute(url: str, *statements: str) -> None:
-    """Run statements that cannot be in a transaction."""
-    async with open_engine(url, application_name="mbus-bench") as engine, engine.connect() as connection:
-        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        for statement in statements:
-            await autocommit.execute(text(statement))

@@ -15,14 +15,14 @@ from typing import IO
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.place import BenchError
+from benchmarks.errors import BenchError
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 
 
 class Program:
-    """A running module that serves `/metrics` on `port`."""
+    """A running module that listens on `port`."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, log: IO[bytes]) -> None:
         self._process = process
@@ -35,9 +35,7 @@ class Program:
 
     async def metrics(self) -> dict[str, float]:
         """Its metrics now: the value of each sample by `name{label="value"}`, and without braces where it has none."""
-        if self._process.poll() is not None:
-            raise BenchError(f"the program ended by itself: {self._last_lines()}")
-        answer = await self._client.get("/metrics")
+        answer = await self._get("/metrics")
         return {
             sample.name
             + ("{" + ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items())) + "}")
@@ -46,17 +44,14 @@ class Program:
             for sample in family.samples
         }
 
-    async def ready(self) -> None:
-        """Return at its first answer; `BenchError` when there is none in time."""
+    async def ready(self, path: str) -> None:
+        """Return when it answers 200 at `path` for the first time; `BenchError` when it does not in time."""
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while True:
-                    try:
-                        await self.metrics()
-                    except httpx2.TransportError:
-                        await asyncio.sleep(0.02)
-                    else:
+                    if await self._answers(path):
                         return
+                    await asyncio.sleep(0.02)
         except TimeoutError:
             raise BenchError(f"the program did not start: {self._last_lines()}") from None
 
@@ -77,6 +72,17 @@ class Program:
         self._process.returncode = 0
         self.cpu_s = usage.ru_utime + usage.ru_stime
 
+    async def _answers(self, path: str) -> bool:
+        try:
+            return (await self._get(path)).status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    async def _get(self, path: str) -> httpx2.Response:
+        if self._process.poll() is not None:
+            raise BenchError(f"the program ended by itself: {self._last_lines()}")
+        return await self._client.get(path)
+
     def _peak_rss_bytes(self) -> int:
         """Not `ru_maxrss` of getrusage(2): that of a child begins with what its parent had (Linux)."""
         status = Path(f"/proc/{self._process.pid}/status")
@@ -92,8 +98,13 @@ class Program:
 
 
 @asynccontextmanager
-async def running_program(module: str, *, port: int, variables: Mapping[str, str]) -> AsyncIterator[Program]:
-    """`python -m module` with `variables` and no other `MBUS_` ones, from its first answer until the block ends."""
+async def running_program(
+    module: str, *, port: int, variables: Mapping[str, str], ready_at: str = "/metrics"
+) -> AsyncIterator[Program]:
+    """`python -m module` with `variables` and no other `MBUS_` ones, until the block ends.
+
+    It begins when the program answers 200 at `ready_at`.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MBUS_")}
     with tempfile.TemporaryFile() as log:
         # Not asyncio's own: its watcher would take the exit status, and with it what the process took.
@@ -106,7 +117,7 @@ async def running_program(module: str, *, port: int, variables: Mapping[str, str
         )
         program = Program(process, port, log)
         try:
-            await program.ready()
+            await program.ready(ready_at)
             yield program
         finally:
             await program.stop()

@@ -1,7 +1,7 @@
 """`mbus bench`: measures this software on your machine, against anchors taken in the same run."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -9,13 +9,18 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.ingest.run import IngestResult, Size, as_json, run_bench
+from benchmarks.ingest import run as ingest
 from benchmarks.place import BenchServers
+from benchmarks.query import run as query
 from cli.settings import BrokerAdminSettings, DatabaseSettings
 from cli.simulation.progress import say
 from shared.settings import load
 
-DEFAULT = Size(messages=3_000, readings=150, rounds=2, singles=10_000)
+INGEST = ingest.Size(messages=3_000, readings=150, rounds=2, singles=10_000)
+QUERY = query.Size(extent=query.MILLION, rounds=5, seconds=3.0, connections=8)
+
+AsObject = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on stdout.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Make `reading` a plain table also where TimescaleDB is loaded.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +28,7 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(help="Measures this software against anchors taken in the same run.", no_args_is_help=True)
     bench.callback()(_group)
     bench.command("ingest")(ingest_command)
+    bench.command("query")(query_command)
     app.add_typer(bench, name="bench")
 
 
@@ -32,17 +38,15 @@ def _group() -> None:
 
 def ingest_command(
     *,
-    as_object: Annotated[bool, typer.Option("--json", help="Print one JSON object, last on stdout.")] = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Make `reading` a plain table also where TimescaleDB is loaded.")
-    ] = False,
+    as_object: AsObject = False,
+    plain: Plain = False,
     full: Annotated[
         bool,
         typer.Option("--full", help="A million readings twice, 4 MiB messages, and 20 million rows: some ten minutes."),
     ] = False,
-    messages: Annotated[int, typer.Option(min=1_000, help="Messages a round.")] = DEFAULT.messages,
-    readings: Annotated[int, typer.Option(min=1, max=20_000, help="Readings a message.")] = DEFAULT.readings,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds; each measures COPY and ingest.")] = DEFAULT.rounds,
+    messages: Annotated[int, typer.Option(min=1_000, help="Messages a round.")] = INGEST.messages,
+    readings: Annotated[int, typer.Option(min=1, max=20_000, help="Readings a message.")] = INGEST.readings,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds; each measures COPY and ingest.")] = INGEST.rounds,
 ) -> None:
     """Fill the queue, drain it with the real service, and compare with COPY alone and with one upsert a row.
 
@@ -56,19 +60,42 @@ def ingest_command(
         broker.broker_url.get_secret_value(),
         broker.broker_management_url.get_secret_value(),
     )
-    size = Size(messages=messages, readings=readings, rounds=rounds, singles=DEFAULT.singles)
+    size = ingest.Size(messages=messages, readings=readings, rounds=rounds, singles=INGEST.singles)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        result = runner.run(run_bench(servers, size, hypertable=not plain, full=full, tell=say))
-    _print(result)
-    if as_object:
-        print(msgspec.json.encode(as_json(result)).decode())
+        result = runner.run(ingest.run_bench(servers, size, hypertable=not plain, full=full, tell=say))
+    _print(ingest.as_json(result), as_object=as_object)
 
 
-def _print(result: IngestResult) -> None:
+def query_command(
+    *,
+    as_object: AsObject = False,
+    plain: Plain = False,
+    rounds: Annotated[
+        int, typer.Option(min=1, max=50, help="Rounds; each measures the service and what it is compared with.")
+    ] = QUERY.rounds,
+    seconds: Annotated[float, typer.Option(min=0.2, max=60, help="How long each is measured in a round.")] = (
+        QUERY.seconds
+    ),
+    connections: Annotated[int, typer.Option(min=1, max=256, help="Connections of the client.")] = QUERY.connections,
+) -> None:
+    """Ask the real service for pages of 100 readings, and compare with the ORM's way and with JSON built by PostgreSQL.
+
+    The service looks at a token and holds tenants apart, the others do neither. Makes and drops a database of its own
+    on the server of MBUS_DATABASE_URL (of the running stack, where it is not set).
+    """
+    url = load(DatabaseSettings).database_url.get_secret_value()
+    size = query.Size(extent=QUERY.extent, rounds=rounds, seconds=seconds, connections=connections)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(query.run_bench(url, size, hypertable=not plain, tell=say))
+    _print(query.as_json(result), as_object=as_object)
+
+
+def _print(figures: dict[str, Any], *, as_object: bool) -> None:
     table = Table("figure", "value", box=None)
     table.columns[1].justify = "right"
-    figures = as_json(result)
-    for name, value in (figures | (figures["full"] or {})).items():
+    for name, value in (figures | (figures.get("full") or {})).items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             table.add_row(name, f"{value:,}")
     Console(stderr=True).print(table)
+    if as_object:
+        print(msgspec.json.encode(figures).decode())

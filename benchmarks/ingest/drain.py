@@ -9,7 +9,8 @@ import aio_pika
 import msgspec
 from aio_pika.abc import AbstractChannel
 
-from benchmarks.place import BenchError, Place
+from benchmarks.errors import BenchError
+from benchmarks.place import Place
 from benchmarks.program import Program, free_port, running_program
 from services.ingest.settings import IngestSettings
 from shared import topology

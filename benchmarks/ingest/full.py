@@ -7,9 +7,10 @@ from statistics import median
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.errors import BenchError
 from benchmarks.ingest.drain import Drained, Message, drain_by_ingest, encoded, fill
 from benchmarks.ingest.load import FIRST, Fleet, body, messages, register_fleet
-from benchmarks.place import BenchError, BenchServers, Place, open_place
+from benchmarks.place import BenchServers, Place, open_place
 from shared.database import open_engine
 from shared.messages.gateway import MAX_MESSAGE_BYTES
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.errors import BenchError
 from benchmarks.ingest.anchors import copy_only, row_at_a_time
 from benchmarks.ingest.drain import Batches, drain_by_ingest, drain_by_noop, encoded, fill
 from benchmarks.ingest.full import FullResult, check_rows, empty, run_full
 from benchmarks.ingest.load import Fleet, Row, body, messages, register_fleet
-from benchmarks.place import BenchError, BenchServers, Place, open_place
+from benchmarks.place import BenchServers, Place, open_place
 from shared.database import open_engine
 
 GATEWAYS = 20

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.errors import BenchError
 from benchmarks.ingest.load import Fleet, body, messages, register_fleet
 from benchmarks.ingest.run import Size, as_json, run_bench
-from benchmarks.place import DURABILITY, BenchError, BenchServers
+from benchmarks.place import DURABILITY, BenchServers
 from shared.database import open_engine
 from tests.support.servers import Servers
 

@@ -1,0 +1,5 @@
+"""What makes a bench give up."""
+
+
+class BenchError(Exception):
+    """The bench cannot run here, or its result would mean nothing; the text is one line."""

@@ -1,0 +1,103 @@
+"""The bench compares the same answers, tells a failure from a rate, and leaves nothing behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks.errors import BenchError
+from benchmarks.query.client import Call
+from benchmarks.query.data import LAST, Extent, make_data
+from benchmarks.query.run import Size, as_json, run_bench
+from benchmarks.query.sameness import check_sameness
+from benchmarks.query.servers import Server, drive
+from shared.database import open_engine
+from tests.support.servers import Servers
+
+SMALL = Extent(tenants=2, properties=1, heard=60, hours=150)
+CALLS = [Call("/readings?limit=1", "token")]
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[Server]:
+    """A server that answers these, whatever is asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for body in answers:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(body)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield Server("of the test", server.sockets[0].getsockname()[1])
+
+
+def page(value: float) -> bytes:
+    body = (
+        '{"items": [{"meter_installation_id": "7f6c0000-0000-4000-8000-000000000001", "timestamp":'
+        f' "2026-11-01T00:00:00Z", "value": {value}, "rssi_dbm": null, "battery_level_pct": 96,'
+        ' "received_at": "2026-11-01T00:01:00+00:00"}], "next_cursor": null, "has_next": false}'
+    )
+    return f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def test_the_data_is_as_large_as_was_asked_for(engine: AsyncEngine) -> None:
+    heard = await make_data(engine, SMALL, print)
+    assert len(set(heard)) == 60
+    assert len({one.tenant_id for one in heard}) == 2
+    async with engine.connect() as connection:
+        readings = await connection.execute(
+            text("SELECT meter_installation_id, count(*), max(timestamp) FROM reading GROUP BY 1 ORDER BY 1")
+        )
+        assert readings.all() == [(one.installation_id, 150, LAST) for one in heard]
+        assert await connection.scalar(text("SELECT count(*) FROM meter_installation")) == 80
+        assert await connection.scalar(text("SELECT count(*) FROM installation_status WHERE state = 'fresh'")) > 60
+
+
+async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(servers: Servers) -> None:
+    size = Size(extent=SMALL, rounds=1, seconds=0.4, connections=2)
+    async with asyncio.timeout(60):
+        result = await run_bench(servers.database_url, size, hypertable=True, tell=print)
+    figures = as_json(result)
+    for name in ("requests_per_s", "orm_per_s", "json_in_sql_per_s"):
+        assert figures[name] > 0
+        of = name.removesuffix("requests_per_s").removesuffix("per_s")
+        assert 0 < figures[f"{of}p50_ms"] <= figures[f"{of}p99_ms"]
+    assert result.ratio_to_orm == pytest.approx(result.requests_per_s / result.orm_per_s, rel=0.01)
+    assert result.ratio_to_json_in_sql == pytest.approx(result.requests_per_s / result.json_in_sql_per_s, rel=0.01)
+    assert result.ratio_to_orm > 1
+    assert result.noop_per_s > result.requests_per_s
+    assert result.readings == 9_000
+    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
+        left = await connection.scalars(
+            text(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'mbus_bench%'"
+                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'mbus_bench%'"
+            )
+        )
+        assert left.all() == []
+
+
+async def test_an_answer_that_is_no_page_ends_the_bench_with_its_status() -> None:
+    async with answering(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\r\n") as server:
+        with pytest.raises(BenchError, match=r"of the test answered: HTTP/1.1 429 Too Many Requests"):
+            await drive(server, CALLS, connections=1, seconds=5)
+
+
+async def test_a_server_that_hangs_up_ends_the_bench() -> None:
+    async with answering(page(1)) as server:
+        with pytest.raises(BenchError, match="closed the connection"):
+            await drive(server, CALLS, connections=1, seconds=5)
+
+
+async def test_other_readings_in_an_answer_end_the_bench() -> None:
+    async with answering(page(1)) as first, answering(page(1.0)) as same, answering(page(2)) as other:
+        await check_sameness((first, same), CALLS, limit=1)
+        with pytest.raises(BenchError, match="does not answer"):
+            await check_sameness((first, other), CALLS, limit=1)
+        with pytest.raises(BenchError, match="answers 1 readings"):
+            await check_sameness((first, same), CALLS, limit=2)
