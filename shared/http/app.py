@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from shared.http.health import Check, health_router
 from shared.http.openapi import document_errors
+from shared.http.openapi_shapes import document_shapes
 from shared.http.problems import answer_with_problems
 from shared.http.request_metrics import RequestMetrics, request_histogram
 
@@ -17,13 +18,14 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class HttpApp(FastAPI):
-    """A FastAPI whose OpenAPI document says what its errors really look like."""
+    """A FastAPI whose OpenAPI document says what its answers really look like."""
 
     @override
     def openapi(self) -> dict[str, Any]:
         """The document; making it again changes nothing."""
         document = super().openapi()
         document_errors(document)
+        document_shapes(document)
         return document
 
 

@@ -1,0 +1,105 @@
+"""The operations of the service as its OpenAPI document has them, for tests that go through them all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from services.query.main import create_app
+from services.query.settings import QuerySettings
+from tests.support.registry import Building
+
+Values = Mapping[str, str | list[str]]
+"""What stands in the URL for each parameter, as it stands there: escaped where it must be."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    name: str
+    in_path: bool
+    schema: dict[str, Any]
+    """Of one value, where the parameter takes several."""
+    is_list: bool
+
+    @property
+    def names_something(self) -> bool:
+        return self.schema.get("format") == "uuid" or self.name.endswith(("_id", "_ids"))
+
+    @property
+    def is_time(self) -> bool:
+        return self.schema.get("format") == "date-time"
+
+
+@dataclass(frozen=True)
+class Operation:
+    path: str
+    parameters: tuple[Parameter, ...]
+    required: frozenset[str]
+
+    @property
+    def takes_a_cursor(self) -> bool:
+        return any(parameter.name == "cursor" for parameter in self.parameters)
+
+    def url(self, values: Values) -> str:
+        """The path with its query; a list is a parameter that is given several times."""
+        query = [
+            f"{parameter.name}={value}"
+            for parameter in self.parameters
+            if not parameter.in_path and parameter.name in values
+            for value in _several(values[parameter.name])
+        ]
+        return self.path.format(**values) + ("?" + "&".join(query) if query else "")
+
+    def needed(self, building: Building, *, beside: str = "") -> dict[str, str]:
+        """What must be in the URL, about `building`, besides the parameter `beside`."""
+        one_of = ALTERNATIVES.get(self.path, ())
+        others = {*self.required, *(() if beside in one_of else one_of[:1])} - {beside}
+        return {name: id_in(building, name) for name in others}
+
+
+ALTERNATIVES: dict[str, tuple[str, ...]] = {}
+"""Parameters of which one must be there, by path: a document cannot say that."""
+
+
+def id_in(building: Building, parameter: str) -> str:
+    """The id in `building` that stands in a URL for that parameter."""
+    match parameter:
+        case "installation_id":
+            return str(building.installation_ids[0])
+        case "property_id" | "unit_id" | "gateway_id":
+            return str(getattr(building, parameter))
+        case _:
+            raise LookupError(f"say here which id of a building a test is to put in the place of {parameter!r}")
+
+
+def id_of_nothing(parameter: Parameter) -> str:
+    """An id like those of the parameter, which nobody has."""
+    return str(uuid4()) if parameter.schema.get("format") == "uuid" else f"GW-{uuid4().hex[:8]}"
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document, of a service that is never started."""
+    settings = {"database_url": "postgresql://127.0.0.1:1/none", "MBUS_JWT_SECRET": str(UUID(int=0))}
+    return create_app(QuerySettings.model_validate(settings)).openapi()
+
+
+def secured_operations() -> Iterator[Operation]:
+    """All that need a token."""
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            if operation.get("security"):
+                assert method == "get", "say how tests are to make a request that is no GET"
+                parameters = operation.get("parameters", [])
+                required = frozenset(it["name"] for it in parameters if it["required"])
+                yield Operation(path, tuple(map(_parameter, parameters)), required)
+
+
+def _parameter(described: dict[str, Any]) -> Parameter:
+    schema, where = described["schema"], described["in"]
+    assert where in {"path", "query"}, "say how tests are to set a header or a cookie"
+    is_list = schema.get("type") == "array"
+    return Parameter(described["name"], where == "path", schema["items"] if is_list else schema, is_list)
+
+
+def _several(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
