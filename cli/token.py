@@ -13,7 +13,8 @@ from cli.options import duration
 from cli.settings import DatabaseSettings
 from shared.clock import utc_now
 from shared.database import open_engine
-from shared.http.tokens import SCOPES, TokenSettings, issue_token
+from shared.http.token_settings import SigningSettings
+from shared.http.tokens import SCOPES, issue_token
 from shared.models import Tenant
 from shared.settings import load
 
@@ -31,15 +32,22 @@ def token_command(
     scope: Annotated[
         str, typer.Option(help=f"What it may do, separated by spaces: {', '.join(SCOPES)}.")
     ] = "readings:read alerts:read",
+    property_ids: Annotated[
+        list[UUID] | None,
+        typer.Option(
+            "--property", metavar="UUID", help="Narrow it to this property of the tenant; may be given several times."
+        ),
+    ] = None,
     expires: Annotated[
         timedelta, typer.Option(parser=duration, metavar="DURATION", help="How long it is good, such as 1h or 30d.")
     ] = "1h",  # type: ignore[assignment]  # typer parses the default as if it had been typed
 ) -> None:
     """Print a bearer token for the API, signed with MBUS_JWT_SECRET.
 
-    A tenant's slug is looked up in MBUS_DATABASE_URL; its UUID is taken as it is.
+    A tenant's slug is looked up in MBUS_DATABASE_URL; its UUID is taken as it is. Nobody can take a token back before
+    it expires. Where the services read MBUS_JWT_JWKS_URL, tokens come from that issuer and not from here.
     """
-    settings = load(TokenSettings)
+    settings = load(SigningSettings)
     scopes = scope.split()
     unknown = [name for name in scopes if name not in SCOPES]
     if unknown or not scopes:
@@ -55,6 +63,7 @@ def token_command(
         scopes=scopes,
         now=utc_now(),
         lifetime=expires,
+        property_ids=property_ids or None,
     )
     print(token)
 

@@ -61,8 +61,11 @@ def load(settings: type[S]) -> S:
         prefix = settings.model_config.get("env_prefix", "")
         problems = []
         for problem in error.errors(include_input=False, include_url=False):
+            what = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+            if not problem["loc"]:  # of several variables at once, which the text names
+                problems.append(what)
+                continue
             name = str(problem["loc"][0])
             variable = name if name.startswith("MBUS_") else f"{prefix}{name}".upper()
-            what = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
             problems.append(f"{variable}: {what}")
         raise SettingsError("; ".join(problems)) from None

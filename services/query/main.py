@@ -13,7 +13,8 @@ from services.query.settings import QuerySettings
 from shared.clock import Clock, utc_now
 from shared.http.app import create_http_app
 from shared.http.authentication import caller_with
-from shared.http.tokens import TokenVerifier
+from shared.http.rate_limit import RateLimit
+from shared.http.token_settings import create_verifier, token_keys
 from shared.telemetry import create_registry
 
 DESCRIPTION = """\
@@ -26,26 +27,22 @@ not exist for you: a 404. Errors are problem+json (RFC 9457)."""
 def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     """The query service. Its database engine lives as long as the application's lifespan; `clock` judges tokens."""
     database = QueryDatabase(settings.database_url.get_secret_value(), service_role="mbus_query")
-    tokens = TokenVerifier(
-        secret=settings.jwt_secret.get_secret_value(),
-        audience=settings.jwt_audience,
-        issuer=settings.jwt_issuer,
-        clock=clock,
-    )
+    keys = token_keys(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with database.open():
+        async with keys.open(), database.open():
             yield
 
     app = create_http_app(
         title="M-Bus Gateway: query",
         description=DESCRIPTION,
         lifespan=lifespan,
-        readiness={"database": database.check},
+        readiness={"database": database.check, **keys.readiness},
         registry=create_registry(),
     )
-    reader = caller_with("readings:read", tokens)
+    limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
+    reader = caller_with("readings:read", create_verifier(settings, keys, clock=clock), limit)
     for router in (readings_router, installations_router, properties_router):
         app.include_router(router(database, reader))
     return app

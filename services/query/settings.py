@@ -2,7 +2,8 @@
 
 from pydantic_settings import SettingsConfigDict
 
-from shared.http.tokens import TokenSettings
+from shared.http.rate_limit import Burst, RatePerS
+from shared.http.token_settings import TokenSettings
 from shared.settings import Port, ServiceSettings
 
 
@@ -12,3 +13,5 @@ class QuerySettings(ServiceSettings, TokenSettings):
     model_config = SettingsConfigDict(env_prefix="MBUS_QUERY_")
 
     port: Port = 8000
+    rate_limit_per_s: RatePerS = 200.0
+    rate_limit_burst: Burst = 400

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from shared.http.problems import PROBLEM_JSON, Problem
 
 REFERENCE = "#/components/schemas/{model}"
-OF_EVERY_SECURED_OPERATION = ("401", "403", "422", "503", "504")
+OF_EVERY_SECURED_OPERATION = ("401", "403", "422", "429", "503", "504")
 OF_EVERY_BODY = "413"
 
 _MEANINGS = {
@@ -16,6 +16,7 @@ _MEANINGS = {
     "403": "The token lacks the scope.",
     "413": "The request's body is too large.",
     "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",
+    "429": "The tenant asks too much at once.",
     "503": "The service cannot answer now.",
     "504": "The database took too long; the query was cancelled.",
 }
@@ -33,7 +34,7 @@ _RETRY_AFTER = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
-_HEADERS = {"401": _CHALLENGE, "403": _CHALLENGE, "503": _RETRY_AFTER}
+_HEADERS = {"401": _CHALLENGE, "403": _CHALLENGE, "429": _RETRY_AFTER, "503": _RETRY_AFTER}
 
 
 def document_errors(document: dict[str, Any]) -> None:

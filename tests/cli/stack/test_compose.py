@@ -226,7 +226,7 @@ def test_programs_on_this_machine_are_told_the_published_ports(tmp_path: Path) -
 
 def test_the_compose_file_asks_for_every_secret_and_publishes_every_port_on_loopback_only() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{(MBUS_\w+):\?", text)) == set(SECRETS)
+    assert set(re.findall(r"\$\{(MBUS_\w+):?\?", text)) == set(SECRETS)
     published = re.findall(r"([\d.]*):?\$\{(MBUS_PUBLISHED_\w+):-(\d+)\}:(\d+)", text)
     monitoring = {"MBUS_PUBLISHED_PROMETHEUS_PORT", "MBUS_PUBLISHED_GRAFANA_PORT"}  # only by a profile
     assert {name: int(usual) for _, name, usual, _ in published if name not in monitoring} == PORTS

@@ -1,8 +1,11 @@
 """The service as a process: it serves over real HTTP, stops cleanly, and says in one line why it will not start."""
 
+import asyncio
+import json
 import signal
 import socket
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import httpx2
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
 from tests.services.query.processes import running, start
+from tests.shared.http.issuer import EC, public_jwk, signed_by
 from tests.support.databases import Database
 from tests.support.registry import create_building
 
@@ -54,6 +58,11 @@ async def test_what_it_cannot_start_with_is_one_line_that_names_it(database: Dat
             "MBUS_QUERY_DATABASE_URL: is not set": {"MBUS_QUERY_DATABASE_URL": ""},
             "MBUS_QUERY_DATABASE_URL: must be a URL": {"MBUS_QUERY_DATABASE_URL": "postgresql://a:secret/x@host/db"},
             "MBUS_JWT_SECRET: must be at least 32 bytes": {"MBUS_JWT_SECRET": "too short a secret"},
+            "MBUS_JWT_SECRET or MBUS_JWT_JWKS_URL: one of them": {"MBUS_JWT_SECRET": ""},
+            "both are": {"MBUS_JWT_JWKS_URL": "https://issuer.example/keys"},
+            "MBUS_JWT_JWKS_URL: must be": {"MBUS_JWT_JWKS_URL": "http://issuer.example/keys"},
+            "MBUS_QUERY_RATE_LIMIT_PER_S: ": {"MBUS_QUERY_RATE_LIMIT_PER_S": "-1"},
+            "MBUS_QUERY_RATE_LIMIT_BURST: ": {"MBUS_QUERY_RATE_LIMIT_BURST": "0"},
             "MBUS_QUERY_PORT: ": {"MBUS_QUERY_PORT": "http"},
             "MBUS_LOG_LEVEL: ": {"MBUS_LOG_LEVEL": "LOUD"},
             f"port {port}: Address already in use": {"MBUS_QUERY_PORT": port},
@@ -68,3 +77,25 @@ async def test_what_it_cannot_start_with_is_one_line_that_names_it(database: Dat
             assert complaint.decode().startswith("mbus-query: ")
             assert reason in complaint.decode()
             assert "secret" not in complaint.decode()
+
+
+async def test_it_takes_tokens_of_an_issuer_that_publishes_its_keys(database: Database) -> None:
+    claims = {"sub": "a", "aud": "mbus", "tenant_id": str(uuid4()), "scope": "readings:read", "exp": 4102444800}
+    caller = {"Authorization": f"Bearer {signed_by(EC, claims, {'kid': '1'})}"}
+
+    async def publish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = json.dumps({"keys": [public_jwk(EC, "1")]}).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(publish, "127.0.0.1", 0) as issuer:
+        port = issuer.sockets[0].getsockname()[1]
+        variables = {
+            "MBUS_QUERY_DATABASE_URL": database.query_url,
+            "MBUS_JWT_JWKS_URL": f"http://127.0.0.1:{port}/keys",
+        }
+        async with running(variables) as (_, url), httpx2.AsyncClient(base_url=url) as client:
+            assert (await client.get("/installations", headers=caller)).status_code == 200
+            assert (await client.get("/readyz")).json()["checks"] == {"database": "ok", "token_keys": "ok"}

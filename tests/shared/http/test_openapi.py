@@ -10,7 +10,9 @@ from pydantic import BaseModel, TypeAdapter
 from shared.clock import utc_now
 from shared.http.authentication import caller_with
 from shared.http.problems import Problem, problems
-from shared.http.tokens import Caller, TokenVerifier
+from shared.http.rate_limit import RateLimit
+from shared.http.token_verifier import SharedSecret, TokenVerifier
+from shared.http.tokens import Caller
 from tests.shared.http.apps import client_of, create
 
 
@@ -20,8 +22,10 @@ class Wish(BaseModel):
 
 def create_wishes() -> FastAPI:
     app = create()
-    tokens = TokenVerifier(secret="a secret of the tests, long enough", audience="mbus", issuer=None, clock=utc_now)
-    reader = caller_with("readings:read", tokens)
+    tokens = TokenVerifier(
+        SharedSecret("a secret of the tests, long enough"), audience="mbus", issuer=None, clock=utc_now
+    )
+    reader = caller_with("readings:read", tokens, RateLimit(per_s=0, burst=1))
 
     @app.get("/wishes/{wish_id}", responses=problems(404))
     async def get_wish(wish_id: UUID, caller: Annotated[Caller, Depends(reader)]) -> None:
@@ -46,7 +50,7 @@ async def document_of(client: httpx2.AsyncClient) -> dict[str, Any]:
 async def test_a_secured_operation_shows_every_refusal_and_an_open_one_only_bad_input() -> None:
     async with client_of(create_wishes()) as client:
         paths = (await document_of(client))["paths"]
-    every = {"200", "401", "403", "422", "503", "504"}
+    every = {"200", "401", "403", "422", "429", "503", "504"}
     shown = {name: set(path[method]["responses"]) for name, path in paths.items() for method in path}
     assert shown["/wishes/{wish_id}"] == every | {"404"}
     assert shown["/wishes"] == every | {"409", "413"}
@@ -68,6 +72,7 @@ async def test_the_headers_of_a_refusal_are_shown_and_are_there() -> None:
     assert {status: set(answer["headers"]) for status, answer in answers.items() if "headers" in answer} == {
         "401": {"WWW-Authenticate"},
         "403": {"WWW-Authenticate"},
+        "429": {"Retry-After"},
         "503": {"Retry-After"},
     }
     assert refused.status_code == 401

@@ -11,7 +11,9 @@ from fastapi import Depends, Header, Path, Query
 
 from shared.clock import utc_now
 from shared.http.authentication import caller_with
-from shared.http.tokens import Caller, TokenVerifier, issue_token
+from shared.http.rate_limit import RateLimit
+from shared.http.token_verifier import SharedSecret, TokenVerifier
+from shared.http.tokens import Caller, issue_token
 from tests.shared.http.apps import client_of, create
 
 SECRET = "a secret of the tests, long enough"
@@ -21,8 +23,8 @@ SECRET = "a secret of the tests, long enough"
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     """A caller of a service with two routes."""
     app = create()
-    tokens = TokenVerifier(secret=SECRET, audience="mbus", issuer=None, clock=utc_now)
-    reader = caller_with("readings:read", tokens)
+    tokens = TokenVerifier(SharedSecret(SECRET), audience="mbus", issuer=None, clock=utc_now)
+    reader = caller_with("readings:read", tokens, RateLimit(per_s=0, burst=1))
 
     @app.get("/things/{thing_id}")
     async def things(
