@@ -1,7 +1,7 @@
 # What is done often. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean environment test test-faults soak check asyncapi format lock
+.PHONY: help up down status logs clean environment test test-faults soak check asyncapi openapi format lock
 
 BIN := .venv/bin
 ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
@@ -46,6 +46,9 @@ check: environment ## Check format, style, types and layers
 
 asyncapi: environment ## Write docs/asyncapi.json anew, after a change of messages or topology
 	@$(BIN)/mbus asyncapi docs/asyncapi.json
+
+openapi: environment ## Write docs/openapi/query.json anew, after a change of routes, parameters or answers
+	@$(BIN)/mbus openapi docs/openapi/query.json
 
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .

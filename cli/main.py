@@ -13,6 +13,7 @@ from cli import (
     bench,
     gateways,
     migrate,
+    openapi,
     publish,
     registry_import,
     simulate,
@@ -48,6 +49,7 @@ def create_app() -> typer.Typer:
         quarantine,
         dead_letters,
         asyncapi,
+        openapi,
         bench,
     )
     for part in parts:

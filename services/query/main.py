@@ -9,6 +9,7 @@ from services.query.api.installations import installations_router
 from services.query.api.properties import properties_router
 from services.query.api.readings import readings_router
 from services.query.database import QueryDatabase
+from services.query.description import DESCRIPTION, TAGS, TITLE
 from services.query.settings import QuerySettings
 from shared.clock import Clock, utc_now
 from shared.http.app import create_http_app
@@ -16,12 +17,6 @@ from shared.http.authentication import caller_with
 from shared.http.rate_limit import RateLimit
 from shared.http.token_settings import create_verifier, token_keys
 from shared.telemetry import create_registry
-
-DESCRIPTION = """\
-Meter installations, their state, and their readings, for the tenant of your token (scope `readings:read`).
-
-Times are UTC. A list answers one page; pass its `next_cursor` on to get the next one. What is another tenant's does
-not exist for you: a 404. Errors are problem+json (RFC 9457)."""
 
 
 def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
@@ -35,8 +30,9 @@ def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
             yield
 
     app = create_http_app(
-        title="M-Bus Gateway: query",
+        title=TITLE,
         description=DESCRIPTION,
+        tags=TAGS,
         lifespan=lifespan,
         readiness={"database": database.check, **keys.readiness},
         registry=create_registry(),

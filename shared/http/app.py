@@ -14,6 +14,8 @@ from shared.http.openapi_shapes import document_shapes
 from shared.http.problems import answer_with_problems
 from shared.http.request_metrics import RequestMetrics, request_histogram
 
+OPERATIONS = {"operations": "For who runs the service; these need no token."}
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -36,16 +38,20 @@ def create_http_app(
     lifespan: Lifespan,
     readiness: Mapping[str, Check],
     registry: CollectorRegistry,
+    tags: Mapping[str, str] | None = None,
 ) -> FastAPI:
     """An application with `/livez`, `/readyz`, `/metrics`, `/docs` and `/openapi.json`, to which routers are added.
 
-    `readiness` maps the name of each part to a check that raises while it is not ready. Errors are problem+json
+    `readiness` maps the name of each part to a check that raises while it is not ready, `tags` each subject of the
+    routes to what it is about. Errors are problem+json
     (RFC 9457), and a database that is away is a 503 whichever route met it.
     """
     app = HttpApp(
         title=title,
         description=description,
         version="1",
+        servers=[{"url": "/", "description": "Where this document was fetched from."}],
+        openapi_tags=[{"name": name, "description": about} for name, about in {**(tags or {}), **OPERATIONS}.items()],
         lifespan=lifespan,
         redoc_url=None,
         redirect_slashes=False,

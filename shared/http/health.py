@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from pydantic import Field
 
 from shared.http.answers import json_answer
 from shared.logs import get_logger
@@ -16,6 +17,8 @@ Check = Callable[[], Awaitable[None]]
 
 CHECK_TIMEOUT_S = 2.0
 
+NOT_READY = {"status": "unavailable", "checks": {"database": "DatabaseAwayError"}}
+
 log = get_logger(__name__)
 
 
@@ -23,15 +26,15 @@ log = get_logger(__name__)
 class Liveness:
     """The process serves."""
 
-    status: Literal["ok"] = "ok"
+    status: Annotated[Literal["ok"], Field(description="Always the same.")] = "ok"
 
 
 @dataclass(slots=True)
 class Readiness:
     """Whether the service can do its work now; `checks` maps each part to `ok` or to what kind of failure it met."""
 
-    status: Literal["ok", "unavailable"]
-    checks: dict[str, str]
+    status: Annotated[Literal["ok", "unavailable"], Field(description="`ok` when every check is.")]
+    checks: Annotated[dict[str, str], Field(description="What became of each check.", examples=[{"database": "ok"}])]
 
 
 def health_router(
@@ -46,15 +49,23 @@ def health_router(
 
     @router.get("/livez", summary="Whether the process serves", response_model=Liveness)
     async def livez() -> Response:
+        """It asks no other part: a database that is away is no reason to start the process anew."""
         return json_answer(Liveness())
 
     @router.get(
         "/readyz",
         summary="Whether the service can do its work",
         response_model=Readiness,
-        responses={503: {"model": Readiness, "description": "A part that the service needs is not ready."}},
+        responses={
+            503: {
+                "model": Readiness,
+                "description": "A part that the service needs is not ready.",
+                "content": {"application/json": {"example": NOT_READY}},
+            }
+        },
     )
     async def readyz() -> Response:
+        """Every part is asked at once, for two seconds at most. Others should send nothing while this is a 503."""
         outcomes = await _outcomes()
         ready = all(outcome == "ok" for outcome in outcomes.values())
         return json_answer(Readiness("ok" if ready else "unavailable", outcomes), status_code=200 if ready else 503)

@@ -1,17 +1,19 @@
 """What the OpenAPI document says of errors: those that every operation with a token can answer, from one place."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from shared.http.problems import PROBLEM_JSON, Problem
+from shared.http.problems import PROBLEM_JSON, FieldError, Problem, title_of
 
 REFERENCE = "#/components/schemas/{model}"
 OF_EVERY_SECURED_OPERATION = ("401", "403", "422", "429", "503", "504")
 OF_EVERY_BODY = "413"
 
 _MEANINGS = {
+    "400": "The cursor is not one of this list.",
     "401": "No token, or one that is not good.",
     "403": "The token lacks the scope.",
     "413": "The request's body is too large.",
@@ -19,6 +21,17 @@ _MEANINGS = {
     "429": "The tenant asks too much at once.",
     "503": "The service cannot answer now.",
     "504": "The database took too long; the query was cancelled.",
+}
+_CURSOR = FieldError("query", "cursor", "is not a cursor of this list")
+_LIMIT = FieldError("query", "limit", "Input should be less than or equal to 1000")
+_EXAMPLES: dict[str, tuple[str, list[FieldError]]] = {
+    "400": (f"cursor: {_CURSOR.detail}", [_CURSOR]),
+    "401": ("The token is refused: the token has expired.", []),
+    "403": ("The token lacks the scope readings:read.", []),
+    "422": (f"limit: {_LIMIT.detail}", [_LIMIT]),
+    "429": ("Too many requests of this tenant at once. Try again.", []),
+    "503": ("The database cannot be reached. Try again.", []),
+    "504": ("The database did not answer in time; the query was cancelled.", []),
 }
 _CHALLENGE = {
     "WWW-Authenticate": {
@@ -71,9 +84,12 @@ def _is_problem(response: dict[str, Any]) -> bool:
 
 
 def _problem(status: str, response: dict[str, Any]) -> dict[str, Any]:
+    meaning = _MEANINGS.get(status) or response["description"]
+    detail, errors = _EXAMPLES.get(status, (meaning, []))
+    example = asdict(Problem(title_of(int(status)), int(status), detail, errors=errors))
     described = {
-        "description": _MEANINGS.get(status) or response["description"],
-        "content": {PROBLEM_JSON: {"schema": {"$ref": REFERENCE.format(model="Problem")}}},
+        "description": meaning,
+        "content": {PROBLEM_JSON: {"schema": {"$ref": REFERENCE.format(model="Problem")}, "example": example}},
     }
     headers = _HEADERS.get(status, {}) | response.get("headers", {})
     return described | ({"headers": headers} if headers else {})

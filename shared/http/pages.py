@@ -14,11 +14,15 @@ LIMIT_DEFAULT = 100
 CURSOR_MAX_CHARACTERS = 4096
 """The longest name that the database can index fits in."""
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many items to return at most.")]
+_CURSOR_EXAMPLE = "rUn4ww8rhPZbIjIwMjYtMTEtMDFUMDU6MDA6MDBaIiwiZTlkYTYzZGEtNzZkYi00MTcxLThmMGUtYmZiN2Q5OWY1Njk5Il0"
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many items to return at most.", examples=[100])]
 Cursor = Annotated[
     str | None,
     Query(
-        max_length=CURSOR_MAX_CHARACTERS, description="`next_cursor` of the page before; nothing for the first page."
+        max_length=CURSOR_MAX_CHARACTERS,
+        description="`next_cursor` of the page before; nothing for the first page.",
+        examples=[_CURSOR_EXAMPLE],
     ),
 ]
 
@@ -41,8 +45,13 @@ class Page:
     """Some items of a list and where to go on. A subclass says what they are, which the OpenAPI document then shows."""
 
     items: list[Any]
-    next_cursor: Annotated[str | None, Field(description="Pass it to get the next page; null on the last one.")]
-    has_next: bool
+    next_cursor: Annotated[
+        str | None,
+        Field(
+            description="Pass it as `cursor` to get the next page; null on the last one.", examples=[_CURSOR_EXAMPLE]
+        ),
+    ]
+    has_next: Annotated[bool, Field(description="Whether there is a next page.", examples=[True])]
 
 
 def page_answer(request: Request, page: Page) -> Response:

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from shared.http.answers import json_answer
@@ -21,20 +22,26 @@ RETRY_AFTER_S = 5
 class FieldError:
     """What is wrong with one field of the request."""
 
-    location: Literal["query", "path", "header", "cookie", "body"]
-    field: str
-    detail: str
+    location: Annotated[Literal["query", "path", "header", "cookie", "body"], Field(description="Where it stands.")]
+    field: Annotated[str, Field(description="Its name; in a body the way to it, joined by dots.", examples=["limit"])]
+    detail: Annotated[
+        str, Field(description="What it must be.", examples=["Input should be less than or equal to 1000"])
+    ]
 
 
 @dataclass(slots=True)
 class Problem:
     """An error, as RFC 9457 has it; `errors` names each bad field."""
 
-    title: str
-    status: int
-    detail: str
-    type: str = "about:blank"
-    errors: list[FieldError] = field(default_factory=list)
+    title: Annotated[str, Field(description="The name of the status.")]
+    status: Annotated[int, Field(description="The status of the answer.", ge=400, le=599)]
+    detail: Annotated[str, Field(description="What is wrong, for people.")]
+    type: Annotated[str, Field(description="Always the same: the status says what kind of error it is.")] = (
+        "about:blank"
+    )
+    errors: Annotated[list[FieldError], Field(description="Each bad field; empty where the error is of no field.")] = (
+        field(default_factory=list)
+    )
 
 
 class ProblemError(HTTPException):
@@ -70,21 +77,28 @@ def answer_with_problems(app: FastAPI) -> None:
         app.add_exception_handler(failure, _database_failure)
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route gives as `responses`: the errors of its own. Those that all have come by themselves."""
-    return {status: {"model": Problem, "description": _title(status)} for status in statuses}
+def problems(*statuses: int, missing: str | None = None) -> dict[int | str, dict[str, Any]]:
+    """What a route gives as `responses`: the errors of its own. Those that all have come by themselves.
+
+    `missing` is what there may be none of where the route answers 404.
+    """
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": title_of(status)} for status in statuses
+    }
+    return answers if missing is None else answers | {404: {"model": Problem, "description": f"No such {missing}."}}
 
 
 def _answer(
     status: int, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    problem = Problem(_title(status), status, detail, errors=list(errors))
+    problem = Problem(title_of(status), status, detail, errors=list(errors))
     response = json_answer(problem, status_code=status, media_type=PROBLEM_JSON)
     response.headers.update(headers or {})
     return response
 
 
-def _title(status: int) -> str:
+def title_of(status: int) -> str:
+    """The name of a status."""
     # RFC 9110's name, which Python has from 3.13 on.
     return "Unprocessable Content" if status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(status).phrase
 

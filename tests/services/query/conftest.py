@@ -51,6 +51,7 @@ def headers() -> Headers:
 def settings(database: Database, monkeypatch: pytest.MonkeyPatch) -> QuerySettings:
     monkeypatch.setenv("MBUS_QUERY_DATABASE_URL", database.query_url)
     monkeypatch.setenv("MBUS_JWT_SECRET", SECRET)
+    monkeypatch.setenv("MBUS_QUERY_RATE_LIMIT_PER_S", "0")  # some tests ask hundreds of things
     return load(QuerySettings)
 
 

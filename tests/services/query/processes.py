@@ -28,8 +28,8 @@ async def start(variables: Mapping[str, str]) -> Process:
 
 @asynccontextmanager
 async def running(variables: Mapping[str, str]) -> AsyncIterator[tuple[Process, str]]:
-    """The process and its URL, from the moment at which it listens."""
-    process = await start({"MBUS_QUERY_PORT": "0", **variables})
+    """The process and its URL, from the moment at which it listens; nobody can ask it too much."""
+    process = await start({"MBUS_QUERY_PORT": "0", "MBUS_QUERY_RATE_LIMIT_PER_S": "0", **variables})
     assert process.stdout is not None
     try:
         async for line in process.stdout:

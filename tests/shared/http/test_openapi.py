@@ -58,9 +58,11 @@ async def test_a_secured_operation_shows_every_refusal_and_an_open_one_only_bad_
     for answers in (paths["/wishes"]["post"]["responses"], paths["/open/{number}"]["get"]["responses"]):
         for status, answer in answers.items():
             if status != "200":
-                assert answer["content"] == {
-                    "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-                }
+                ((media_type, content),) = answer["content"].items()
+                assert media_type == "application/problem+json"
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert content["example"].keys() == {"title", "status", "detail", "type", "errors"}
+                assert content["example"]["status"] == int(status)
                 assert answer["description"]
 
 
