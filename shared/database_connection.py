@@ -43,6 +43,8 @@ _OPTIONS = {
 SERVICE_SETTINGS = {
     "lock_timeout": f"{LOCK_TIMEOUT_S}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+    # Its statements take milliseconds; compiling one takes tens of them, and the policies make them look expensive.
+    "jit": "off",
 }
 
 

@@ -1,5 +1,6 @@
 """The query service's database: sessions that see one tenant, and the bare driver for the hot path."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,8 @@ from shared.service_database import DatabaseAwayError, ServiceDatabase
 
 DRIVER_CONNECTIONS = 10
 ACQUIRE_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 5.0
+"""For a cancelled statement to end and the transaction after it; then the connection is thrown away."""
 
 
 class QueryDatabase(ServiceDatabase):
@@ -55,9 +58,25 @@ class QueryDatabase(ServiceDatabase):
             yield connection
 
     @asynccontextmanager
+    async def driver_within(
+        self, reach: Reach, *, plan_each_time: bool = False
+    ) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """A connection of the driver's pool in a transaction like that of `session_within`, for lists that are hot.
+
+        Statements are prepared once a connection and also planned once, unless `plan_each_time`: then the planner
+        sees the arguments.
+        """
+        async with self.driver() as connection:
+            try:
+                await connection.execute(_beginning(reach, plan_each_time=plan_each_time))
+                yield connection
+            finally:
+                await _end_transaction(connection)
+
+    @asynccontextmanager
     async def _open_pool(self) -> AsyncIterator[None]:
         async def keep_as_it_is(_: object) -> None:
-            """Leave out the round trip that resets a returned connection: nothing outlives a statement here."""
+            """Leave out the round trip that resets a returned connection: nothing outlives a transaction here."""
 
         async with asyncpg.create_pool(
             **driver_arguments(self.url, application_name=self.application_name),
@@ -71,3 +90,24 @@ class QueryDatabase(ServiceDatabase):
 def properties_setting(reach: Reach) -> str:
     """`mbus.property_ids` for row-level security: an array as text, or nothing where all properties are in reach."""
     return "" if reach.property_ids is None else "{" + ",".join(map(str, reach.property_ids)) + "}"
+
+
+def _beginning(reach: Reach, *, plan_each_time: bool) -> str:
+    """One round trip. The values are UUIDs, which need no escape; a statement with arguments would be one more."""
+    settings = {
+        "mbus.tenant_id": str(reach.tenant_id),
+        "mbus.property_ids": properties_setting(reach),
+        "plan_cache_mode": "force_custom_plan" if plan_each_time else "force_generic_plan",
+    }
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return f"BEGIN READ ONLY; SELECT {calls}"
+
+
+async def _end_transaction(connection: "PoolConnectionProxy[asyncpg.Record]") -> None:
+    """Commit, which ends a failed transaction too; a connection that may still see a tenant is thrown away."""
+    try:
+        async with asyncio.timeout(END_TIMEOUT_S):
+            await connection.execute("COMMIT")
+    except BaseException:
+        connection.terminate()
+        raise

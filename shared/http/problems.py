@@ -114,8 +114,10 @@ async def _bad_input(request: Request, error: Exception) -> Response:
     errors = []
     for problem in error.errors():
         location, *path = problem["loc"]
+        # One that may be repeated is named as it stands in the URL, without the place of the bad value.
+        field = str(path[0]) if location == "query" else ".".join(map(str, path))
         # The value itself is not repeated: the caller has it, and it may be anything.
-        errors.append(FieldError(location, ".".join(map(str, path)), problem["msg"].removeprefix("Value error, ")))
+        errors.append(FieldError(location, field, problem["msg"].removeprefix("Value error, ")))
     return await _http_error(request, BadFieldsError(errors))
 
 

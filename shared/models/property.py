@@ -64,7 +64,7 @@ class Unit(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
-    property_id: Mapped[UUID] = mapped_column(ForeignKey("property.id"))
+    property_id: Mapped[UUID] = mapped_column(ForeignKey("property.id"), index=True)
     label: Mapped[str]
     deleted_at: Mapped[datetime | None]
 

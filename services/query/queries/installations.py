@@ -5,23 +5,48 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import asyncpg
 from pydantic import Field
-from sqlalchemy import ColumnElement, Row, Select, select, true, tuple_
 
 from services.query.database import QueryDatabase
-from services.query.queries.reach import properties_within
+from services.query.queries.conditions import Conditions
+from services.query.queries.installation_filters import InstallationFilters, installations_with, installations_within
+from services.query.queries.installation_order import ORDERS, InstallationSort, stretches_after
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
 from shared.http.reach import Reach
-from shared.models import (
-    InstallationState,
-    InstallationStatus,
-    Medium,
-    MeterInstallation,
-    Property,
-    Unit,
-    UnitOfMeasure,
+from shared.models import InstallationState, Medium, UnitOfMeasure
+
+# The places are looked up for the rows of the page alone, one by one, whatever the planner thinks of the rest.
+# The columns are in the order of the fields of `Installation`, then those of `LatestReading`, then the rest.
+ROWS = """
+WITH page AS MATERIALIZED (
+    SELECT s.installation_id, s.state, s.state_since,
+           s.last_reading_at, s.last_value, s.last_rssi_dbm, s.last_battery_level_pct,
+           i.meter_serial, i.medium, i.unit_of_measure, i.installed_at, i.gateway_id, i.unit_id,
+           i.deleted_at, i.replaces_id
+    FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
+    WHERE {conditions}
+    {order}
+    LIMIT {limit}
 )
+SELECT page.installation_id, page.meter_serial, page.medium, page.unit_of_measure, page.installed_at, page.gateway_id,
+       place.property_id, place.name, place.address, page.unit_id, place.label, page.state, page.state_since,
+       page.last_reading_at, page.last_value, page.last_rssi_dbm, page.last_battery_level_pct,
+       page.deleted_at, page.replaces_id
+FROM page CROSS JOIN LATERAL (
+    SELECT p.id AS property_id, p.name, p.address, u.label
+    FROM unit u JOIN property p ON p.id = u.property_id
+    WHERE u.id = page.unit_id AND p.tenant_id = $1
+    LIMIT 1
+) AS place
+{order}"""
+PLACED, OF_READING = 13, 4
+"""So many columns are fields of the one and of the other."""
+
+SUCCESSOR = """
+SELECT i.id FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
+WHERE {conditions} ORDER BY i.installed_at DESC, i.id LIMIT 1"""
 
 
 @dataclass(slots=True)
@@ -46,6 +71,7 @@ class Installation:
     gateway_id: Annotated[str | None, Field(description="The gateway that is expected to hear it.")]
     property_id: UUID
     property_name: str
+    property_address: str
     unit_id: UUID
     unit_label: str
     state: Annotated[InstallationState, Field(description="`stale`: silent for longer than its limit.")]
@@ -54,110 +80,78 @@ class Installation:
 
 
 @dataclass(slots=True)
+class InstallationWithHistory(Installation):
+    """One meter, also one that was taken out, and what was there before and after it."""
+
+    deleted_at: Annotated[
+        datetime | None, Field(description="When it was taken out; null while it is there. Its readings stay.")
+    ]
+    replaces_id: Annotated[UUID | None, Field(description="The installation whose place it took.")]
+    replaced_by_id: Annotated[UUID | None, Field(description="The installation that took its place.")]
+
+
+@dataclass(slots=True)
 class InstallationsPage(Page):
-    """Installations: those never seen first, then the longest silent."""
+    """Installations, in the order that was asked for."""
 
     items: list[Installation]
 
 
 async def installations_page(
-    database: QueryDatabase, *, reach: Reach, stale: bool | None, cursor: str | None, limit: int
+    database: QueryDatabase,
+    *,
+    reach: Reach,
+    filters: InstallationFilters,
+    sort: InstallationSort,
+    cursor: str | None,
+    limit: int,
 ) -> InstallationsPage:
-    """A page of the tenant's installations, all or only those that are stale or are not; raises `CursorError`."""
-    scope = ("installations", reach.tenant_id, stale)
-    statement = _within(reach)
-    if stale is not None:
-        is_stale = InstallationStatus.state == InstallationState.STALE
-        statement = statement.where(is_stale if stale else ~is_stale)
-    statement = statement.order_by(
-        InstallationStatus.last_reading_at.asc().nulls_first(), InstallationStatus.installation_id
-    )
-    after = None if cursor is None else decode_cursor(cursor, tuple[datetime | None, UUID], scope=scope)
-    rows: list[Row[Any]] = []
-    async with database.session_within(reach) as session:
-        for stretch in _after(after):
-            rows += await session.execute(statement.where(stretch).limit(limit + 1 - len(rows)))
+    """A page of the installations within `reach` that `filters` let through; raises `CursorError`."""
+    scope = ("installations", reach.tenant_id, sort, filters.key())
+    order = ORDERS[sort]
+    after = None if cursor is None else decode_cursor(cursor, order.position, scope=scope)
+    conditions = installations_with(reach, filters)
+    rows: list[asyncpg.Record] = []
+    async with database.driver_within(reach, plan_each_time=_is_narrowed(reach, filters)) as connection:
+        for stretch in stretches_after(conditions, sort, after):
+            statement, arguments = _rows(stretch, order_by=order.by, limit=limit + 1 - len(rows))
+            rows += await connection.fetch(statement, *arguments)
             if len(rows) > limit:
                 break
-    items = [_installation(row) for row in rows[:limit]]
     has_next = len(rows) > limit
-    last = (rows[limit - 1].last_reading_at, items[-1].id) if has_next else None
-    return InstallationsPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
+    last = [rows[limit - 1][column] for column in order.columns] if has_next else None
+    next_cursor = encode_cursor(last, scope=scope) if last else None
+    return InstallationsPage([Installation(*_fields(row)) for row in rows[:limit]], next_cursor, has_next)
 
 
-async def one_installation(database: QueryDatabase, *, reach: Reach, installation_id: UUID) -> Installation | None:
-    """The tenant's installation with that id, or None."""
-    statement = _within(reach).where(MeterInstallation.id == installation_id)
-    async with database.session_within(reach) as session:
-        row = (await session.execute(statement)).one_or_none()
-    return None if row is None else _installation(row)
+async def one_installation(
+    database: QueryDatabase, *, reach: Reach, installation_id: UUID
+) -> InstallationWithHistory | None:
+    """The installation with that id, deleted or not, or None when there is none within `reach`."""
+    this = installations_within(reach).also("i.id = {}", installation_id)
+    after_it = installations_within(reach).also("i.replaces_id = {}", installation_id)
+    async with database.driver_within(reach) as connection:
+        statement, arguments = _rows(this, order_by="installation_id", limit=1)
+        row = await connection.fetchrow(statement, *arguments)
+        if row is None:
+            return None
+        successor = await connection.fetchval(SUCCESSOR.format(conditions=after_it), *after_it.arguments)
+    fields = [*_fields(row), row["deleted_at"], row["replaces_id"], successor]
+    return InstallationWithHistory(*fields)
 
 
-def _within(reach: Reach) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            MeterInstallation.id,
-            MeterInstallation.meter_serial,
-            MeterInstallation.medium,
-            MeterInstallation.unit_of_measure,
-            MeterInstallation.installed_at,
-            MeterInstallation.gateway_id,
-            Property.id.label("property_id"),
-            Property.name.label("property_name"),
-            Unit.id.label("unit_id"),
-            Unit.label.label("unit_label"),
-            InstallationStatus.state,
-            InstallationStatus.state_since,
-            InstallationStatus.last_reading_at,
-            InstallationStatus.last_value,
-            InstallationStatus.last_rssi_dbm,
-            InstallationStatus.last_battery_level_pct,
-        )
-        .select_from(InstallationStatus)
-        .join(MeterInstallation, MeterInstallation.id == InstallationStatus.installation_id)
-        .join(Unit, Unit.id == MeterInstallation.unit_id)
-        .join(Property, Property.id == Unit.property_id)
-        .where(
-            InstallationStatus.tenant_id == reach.tenant_id,
-            MeterInstallation.tenant_id == reach.tenant_id,
-            *properties_within(reach),
-            MeterInstallation.deleted_at.is_(None),
-        )
+def _rows(conditions: Conditions, *, order_by: str, limit: int) -> tuple[str, tuple[object, ...]]:
+    statement = ROWS.format(
+        conditions=conditions, order=f"ORDER BY {order_by}", limit=f"${len(conditions.arguments) + 1}"
     )
+    return statement, (*conditions.arguments, limit)
 
 
-def _after(position: tuple[datetime | None, UUID] | None) -> list[ColumnElement[bool]]:
-    """The stretches of the list after `position`, in order: each is one range of the index, an OR would be none."""
-    if position is None:
-        return [true()]
-    last_reading_at, installation_id = position
-    if last_reading_at is None:
-        return [
-            InstallationStatus.last_reading_at.is_(None) & (InstallationStatus.installation_id > installation_id),
-            InstallationStatus.last_reading_at.is_not(None),
-        ]
-    return [
-        tuple_(InstallationStatus.last_reading_at, InstallationStatus.installation_id)
-        > tuple_(last_reading_at, installation_id)
-    ]
+def _is_narrowed(reach: Reach, filters: InstallationFilters) -> bool:
+    """Whether the best plan depends on what is asked for; without filters it is always the walk along the index."""
+    return reach.property_ids is not None or filters != InstallationFilters()
 
 
-def _installation(row: Row[Any]) -> Installation:
-    latest = None
-    if row.last_reading_at is not None:
-        latest = LatestReading(row.last_reading_at, row.last_value, row.last_rssi_dbm, row.last_battery_level_pct)
-    return Installation(
-        id=row.id,
-        meter_serial=row.meter_serial,
-        medium=Medium(row.medium),
-        unit_of_measure=UnitOfMeasure(row.unit_of_measure),
-        installed_at=row.installed_at,
-        gateway_id=row.gateway_id,
-        property_id=row.property_id,
-        property_name=row.property_name,
-        unit_id=row.unit_id,
-        unit_label=row.unit_label,
-        state=InstallationState(row.state),
-        state_since=row.state_since,
-        latest_reading=latest,
-    )
+def _fields(row: asyncpg.Record) -> list[Any]:
+    latest = row[PLACED : PLACED + OF_READING]
+    return [*row[:PLACED], None if latest[0] is None else LatestReading(*latest)]

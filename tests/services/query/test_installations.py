@@ -62,6 +62,7 @@ async def test_an_installation_has_its_place_its_state_and_its_latest_reading(
         "gateway_id": building.gateway_id,
         "property_id": str(building.property_id),
         "property_name": house,
+        "property_address": "Testvej 1, 8000 Aarhus",
         "unit_id": str(building.unit_id),
         "unit_label": "1. tv",
         "state": "fresh",
@@ -75,7 +76,8 @@ async def test_an_installation_has_its_place_its_state_and_its_latest_reading(
     }
     assert answer.json() == {"items": [expected], "next_cursor": None, "has_next": False}
     one = await client.get(f"/installations/{installation}", headers=headers(building.tenant_id))
-    assert (one.status_code, one.json()) == (200, expected)
+    history = {"deleted_at": None, "replaces_id": None, "replaced_by_id": None}
+    assert (one.status_code, one.json()) == (200, expected | history)
 
 
 async def test_one_that_was_never_seen_has_no_latest_reading(
@@ -106,19 +108,27 @@ async def test_stale_divides_the_list_in_two(
     assert 0 < len(part) < len(in_order)
 
 
-async def test_deleted_installations_are_gone(
+async def test_a_meter_that_was_taken_out_is_in_no_list_and_found_by_its_id_with_its_successor(
     client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
 ) -> None:
     building = await create_building(engine, meters=2)
-    kept, deleted = building.installation_ids
+    old, new = building.installation_ids
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE meter_installation SET deleted_at = now() WHERE id = :id"), {"id": deleted}
+            text("UPDATE meter_installation SET deleted_at = :at WHERE id = :id"), {"id": old, "at": NOON}
         )
-    items = await walk(client, "/installations?limit=1", headers(building.tenant_id))
-    assert [item["id"] for item in items] == [str(kept)]
-    gone = await client.get(f"/installations/{deleted}", headers=headers(building.tenant_id))
-    assert gone.status_code == 404
+        await connection.execute(
+            text("UPDATE meter_installation SET replaces_id = :old WHERE id = :new"), {"old": old, "new": new}
+        )
+    caller = headers(building.tenant_id)
+    assert [item["id"] for item in await walk(client, "/installations?limit=1", caller)] == [str(new)]
+    assert (await client.get("/installations/summary", headers=caller)).json()["total"] == 1
+    history = {}
+    for installation in (old, new):
+        answer = await client.get(f"/installations/{installation}", headers=caller)
+        assert answer.status_code == 200
+        history[installation] = [answer.json()[name] for name in ("deleted_at", "replaces_id", "replaced_by_id")]
+    assert history == {old: ["2026-11-01T12:00:00Z", None, str(new)], new: [None, str(old), None]}
 
 
 async def test_another_tenants_installation_cannot_be_told_from_one_that_does_not_exist(

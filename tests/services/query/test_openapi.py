@@ -8,7 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.queries.installations import Installation, InstallationsPage
+from services.query.queries.installation_summary import InstallationsSummary
+from services.query.queries.installations import InstallationsPage, InstallationWithHistory
 from services.query.queries.properties import PropertiesPage, PropertyWithUnits
 from services.query.queries.readings import ReadingsPage
 from tests.services.query.conftest import Headers
@@ -34,7 +35,8 @@ async def test_every_answer_is_of_the_documented_shape(
     expected = {
         "/readings": (f"/readings?installation_id={installation}", ReadingsPage),
         "/installations": ("/installations", InstallationsPage),
-        "/installations/{installation_id}": (f"/installations/{installation}", Installation),
+        "/installations/{installation_id}": (f"/installations/{installation}", InstallationWithHistory),
+        "/installations/summary": ("/installations/summary", InstallationsSummary),
         "/properties": ("/properties", PropertiesPage),
         "/properties/{property_id}": (f"/properties/{building.property_id}", PropertyWithUnits),
     }
@@ -55,4 +57,4 @@ def test_every_list_says_what_its_items_are_and_every_route_how_it_refuses(docum
             answers = operations["get"]["responses"]
             assert {"200", "401", "403", "422", "503", "504"} <= answers.keys()
             assert operations["get"]["security"] == [{"bearer": []}]
-    assert len({operations["get"]["operationId"] for operations in document["paths"].values()}) == 7
+    assert len({operations["get"]["operationId"] for operations in document["paths"].values()}) == 8

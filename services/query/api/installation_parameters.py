@@ -1,0 +1,64 @@
+"""The query parameters that choose installations, and what they mean together."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from services.query.queries.installation_filters import InstallationFilters
+from shared.models import InstallationState, Medium
+
+AT_MOST = 100
+"""How often a parameter may be given."""
+
+TEXT_MAX_CHARACTERS = 200
+
+GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
+
+
+def which_installations(
+    property_id: Annotated[
+        list[UUID], Query(default_factory=list, max_length=AT_MOST, description="In one of these properties.")
+    ],
+    unit_id: Annotated[
+        list[UUID], Query(default_factory=list, max_length=AT_MOST, description="In one of these units.")
+    ],
+    gateway_id: Annotated[
+        list[GatewayId],
+        Query(default_factory=list, max_length=AT_MOST, description="Expected to be heard by one of these gateways."),
+    ],
+    medium: Annotated[
+        list[Medium], Query(default_factory=list, max_length=AT_MOST, description="Measuring one of these.")
+    ],
+    q: Annotated[
+        str,
+        Query(
+            max_length=TEXT_MAX_CHARACTERS,
+            pattern=r"^[^\x00]*$",
+            description="With this text in the serial, the unit's label, or the property's name or address, in capital"
+            " or small letters.",
+        ),
+    ] = "",
+) -> InstallationFilters:
+    """The filters of every list of installations. Each may be repeated: one is enough, and all kinds must hold."""
+    return InstallationFilters(
+        media=frozenset(medium),
+        property_ids=frozenset(property_id),
+        unit_ids=frozenset(unit_id),
+        gateway_ids=frozenset(gateway_id),
+        text=q,
+    )
+
+
+State = Annotated[
+    list[InstallationState], Query(default_factory=list, max_length=AT_MOST, description="In one of these states.")
+]
+Stale = Annotated[bool | None, Query(description="In the state `stale`, or in any other.")]
+
+
+def which_states(state: list[InstallationState], *, stale: bool | None) -> frozenset[InstallationState] | None:
+    """The states that both parameters leave; None when neither was given."""
+    if not state and stale is None:
+        return None
+    named = state or InstallationState
+    return frozenset(one for one in named if stale is None or (one is InstallationState.STALE) == stale)

@@ -1,0 +1,73 @@
+"""What a list of installations is narrowed to: the filters that a caller gives, and the conditions that they become."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.query.queries.conditions import Conditions
+from shared.http.reach import Reach
+from shared.models import InstallationState, Medium
+
+IN_UNITS = (
+    "i.unit_id IN (SELECT u.id FROM unit u JOIN property p ON p.id = u.property_id WHERE p.tenant_id = $1 AND {})"
+)
+OF_PROPERTIES = IN_UNITS.format("p.id = ANY ({}::uuid[])")
+WITH_TEXT = IN_UNITS.format("(p.name ILIKE {0} OR p.address ILIKE {0} OR u.label ILIKE {0})")
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationFilters:
+    """Which installations: all filters hold at once, and of a set one is enough. An empty one is none.
+
+    `text` is searched for, without regard to case, in the serial, the unit's label, and the property's name and
+    address; `%` and `_` in it are themselves. `states` alone may be empty, and then nothing is in it.
+    """
+
+    states: frozenset[InstallationState] | None = None
+    media: frozenset[Medium] = frozenset()
+    property_ids: frozenset[UUID] = frozenset()
+    unit_ids: frozenset[UUID] = frozenset()
+    gateway_ids: frozenset[str] = frozenset()
+    text: str = ""
+
+    def key(self) -> tuple[object, ...]:
+        """The filters, the same for the same ones in any order: what a cursor is bound to."""
+        return (
+            None if self.states is None else sorted(self.states),
+            sorted(self.media),
+            sorted(self.property_ids),
+            sorted(self.unit_ids),
+            sorted(self.gateway_ids),
+            self.text,
+        )
+
+
+def installations_within(reach: Reach) -> Conditions:
+    """The first of the two locks on what a caller may see. `$1` is the tenant.
+
+    As all here, it is for a statement of `installation_status s` and `meter_installation i`.
+    """
+    conditions = Conditions(("s.tenant_id = $1", "i.tenant_id = $1"), (reach.tenant_id,))
+    return conditions if reach.property_ids is None else conditions.also(OF_PROPERTIES, sorted(reach.property_ids))
+
+
+def installations_with(reach: Reach, filters: InstallationFilters) -> Conditions:
+    """Those within `reach` that `filters` let through; the deleted ones are not among them."""
+    conditions = installations_within(reach).also("i.deleted_at IS NULL")
+    if filters.states is not None:
+        conditions = conditions.also("s.state = ANY ({}::text[])", sorted(filters.states))
+    if filters.media:
+        conditions = conditions.also("i.medium = ANY ({}::text[])", sorted(filters.media))
+    if filters.gateway_ids:
+        conditions = conditions.also("i.gateway_id = ANY ({}::text[])", sorted(filters.gateway_ids))
+    if filters.unit_ids:
+        conditions = conditions.also("i.unit_id = ANY ({}::uuid[])", sorted(filters.unit_ids))
+    if filters.property_ids:
+        conditions = conditions.also(OF_PROPERTIES, sorted(filters.property_ids))
+    if filters.text:
+        conditions = conditions.also(f"(i.meter_serial ILIKE {{0}} OR {WITH_TEXT})", f"%{_plain(filters.text)}%")
+    return conditions
+
+
+def _plain(text: str) -> str:
+    """`text` as a pattern that only it matches."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
