@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import Query
 
+from services.query.queries.fields import GATEWAY_EXAMPLE, PROPERTY_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
 from shared.models import InstallationState, Medium
 
@@ -18,14 +19,28 @@ GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 def which_installations(
     property_id: Annotated[
-        list[UUID], Query(default_factory=list, max_length=AT_MOST, description="In one of these properties.")
+        list[UUID],
+        Query(
+            default_factory=list,
+            max_length=AT_MOST,
+            description="In one of these properties.",
+            examples=[[PROPERTY_EXAMPLE]],
+        ),
     ],
     unit_id: Annotated[
-        list[UUID], Query(default_factory=list, max_length=AT_MOST, description="In one of these units.")
+        list[UUID],
+        Query(
+            default_factory=list, max_length=AT_MOST, description="In one of these units.", examples=[[UNIT_EXAMPLE]]
+        ),
     ],
     gateway_id: Annotated[
         list[GatewayId],
-        Query(default_factory=list, max_length=AT_MOST, description="Expected to be heard by one of these gateways."),
+        Query(
+            default_factory=list,
+            max_length=AT_MOST,
+            description="Expected to be heard by one of these gateways.",
+            examples=[[GATEWAY_EXAMPLE]],
+        ),
     ],
     medium: Annotated[
         list[Medium], Query(default_factory=list, max_length=AT_MOST, description="Measuring one of these.")
@@ -37,6 +52,7 @@ def which_installations(
             pattern=r"^[^\x00]*$",
             description="With this text in the serial, the unit's label, or the property's name or address, in capital"
             " or small letters.",
+            examples=["havnegade"],
         ),
     ] = "",
 ) -> InstallationFilters:

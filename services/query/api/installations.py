@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.query.api.installation_parameters import Stale, State, which_installations, which_states
 from services.query.database import QueryDatabase
+from services.query.queries.fields import INSTALLATION_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
 from services.query.queries.installation_order import InstallationSort
 from services.query.queries.installation_summary import InstallationsSummary, installations_summary
@@ -76,10 +77,11 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
         summary="One installation with state and latest reading",
         description="Also one that was taken out, with what replaced it.",
         response_model=InstallationWithHistory,
-        responses=problems(404),
+        responses=problems(404, missing="installation"),
     )
     async def get_installation(
-        caller: Annotated[Caller, Depends(reader)], installation_id: Annotated[UUID, Path()]
+        caller: Annotated[Caller, Depends(reader)],
+        installation_id: Annotated[UUID, Path(description="Which one.", examples=[INSTALLATION_EXAMPLE])],
     ) -> Response:
         found = await one_installation(database, reach=caller.reach, installation_id=installation_id)
         if found is None:

@@ -26,10 +26,12 @@ ORDER BY i.medium"""
 class StateCounts:
     """Numbers of installations; `total` is the sum of the others."""
 
-    total: int
-    never_seen: Annotated[int, Field(description="Never heard, and not yet due to be.")]
-    fresh: int
-    stale: Annotated[int, Field(description="Silent for longer than the limit, those never heard among them.")]
+    total: Annotated[int, Field(description="All of them.", examples=[120])]
+    never_seen: Annotated[int, Field(description="Never heard, and not yet due to be.", examples=[1])]
+    fresh: Annotated[int, Field(description="Heard within their limit.", examples=[117])]
+    stale: Annotated[
+        int, Field(description="Silent for longer than their limit, those never heard among them.", examples=[2])
+    ]
 
 
 @dataclass(slots=True)

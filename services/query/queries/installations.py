@@ -10,6 +10,19 @@ from pydantic import Field
 
 from services.query.database import QueryDatabase
 from services.query.queries.conditions import Conditions
+from services.query.queries.fields import (
+    GATEWAY_EXAMPLE,
+    BatteryLevelPct,
+    InstallationId,
+    MeasuredAt,
+    PropertyAddress,
+    PropertyId,
+    PropertyName,
+    RssiDbm,
+    UnitId,
+    UnitLabel,
+    Value,
+)
 from services.query.queries.installation_filters import InstallationFilters, installations_with, installations_within
 from services.query.queries.installation_order import ORDERS, InstallationSort, stretches_after
 from shared.http.cursors import decode_cursor, encode_cursor
@@ -53,29 +66,45 @@ WHERE {conditions} ORDER BY i.installed_at DESC, i.id LIMIT 1"""
 class LatestReading:
     """The newest reading by its own timestamp."""
 
-    timestamp: Annotated[datetime, Field(description="When the meter showed it (UTC).")]
-    value: Annotated[float, Field(description="In the installation's `unit_of_measure`.")]
-    rssi_dbm: Annotated[int | None, Field(description="Strength of the radio signal at the gateway, in dBm.")]
-    battery_level_pct: Annotated[int | None, Field(description="What is left of the meter's battery, in percent.")]
+    timestamp: MeasuredAt
+    value: Value
+    rssi_dbm: RssiDbm
+    battery_level_pct: BatteryLevelPct
 
 
 @dataclass(slots=True)
 class Installation:
     """One meter in one unit of a property, and whether it is still heard."""
 
-    id: UUID
-    meter_serial: str
+    id: InstallationId
+    meter_serial: Annotated[
+        str, Field(description="As it stands on the meter, with its leading zeros.", examples=["71440145"])
+    ]
     medium: Medium
-    unit_of_measure: UnitOfMeasure
-    installed_at: datetime
-    gateway_id: Annotated[str | None, Field(description="The gateway that is expected to hear it.")]
-    property_id: UUID
-    property_name: str
-    property_address: str
-    unit_id: UUID
-    unit_label: str
-    state: Annotated[InstallationState, Field(description="`stale`: silent for longer than its limit.")]
-    state_since: datetime
+    unit_of_measure: Annotated[UnitOfMeasure, Field(description="What its values are in.", examples=["kWh"])]
+    installed_at: Annotated[
+        datetime, Field(description="When it was mounted (UTC).", examples=["2025-03-17T09:00:00Z"])
+    ]
+    gateway_id: Annotated[
+        str | None,
+        Field(description="The gateway that is expected to hear it; null where none is.", examples=[GATEWAY_EXAMPLE]),
+    ]
+    property_id: PropertyId
+    property_name: PropertyName
+    property_address: PropertyAddress
+    unit_id: UnitId
+    unit_label: UnitLabel
+    state: Annotated[
+        InstallationState,
+        Field(
+            description="`never_seen`: not heard yet, and not yet due to be; `fresh`: heard within its limit; `stale`:"
+            " silent for longer than that.",
+            examples=["fresh"],
+        ),
+    ]
+    state_since: Annotated[
+        datetime, Field(description="Since when it is in that state (UTC).", examples=["2025-03-17T10:00:00Z"])
+    ]
     latest_reading: Annotated[LatestReading | None, Field(description="null until it is heard for the first time.")]
 
 
@@ -84,17 +113,29 @@ class InstallationWithHistory(Installation):
     """One meter, also one that was taken out, and what was there before and after it."""
 
     deleted_at: Annotated[
-        datetime | None, Field(description="When it was taken out; null while it is there. Its readings stay.")
+        datetime | None,
+        Field(
+            description="When it was taken out (UTC); null while it is there. Its readings stay.",
+            examples=[None],
+        ),
     ]
-    replaces_id: Annotated[UUID | None, Field(description="The installation whose place it took.")]
-    replaced_by_id: Annotated[UUID | None, Field(description="The installation that took its place.")]
+    replaces_id: Annotated[
+        UUID | None,
+        Field(
+            description="The installation whose place it took, if it did.",
+            examples=["0b7a52c4-6a0c-4f0e-9d27-1f6b0b6f8e31"],
+        ),
+    ]
+    replaced_by_id: Annotated[
+        UUID | None, Field(description="The installation that took its place, if one did.", examples=[None])
+    ]
 
 
 @dataclass(slots=True)
 class InstallationsPage(Page):
     """Installations, in the order that was asked for."""
 
-    items: list[Installation]
+    items: Annotated[list[Installation], Field(description="The installations of this page.")]
 
 
 async def installations_page(
