@@ -12,10 +12,15 @@ from starlette.exceptions import HTTPException
 
 from shared.http.answers import json_answer
 from shared.http.cursors import CursorError
+from shared.http.methods import allowed_methods
+from shared.http.response_headers import SAFE_HEADERS
 from shared.service_database import DATABASE_FAILURES, is_away, took_too_long
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 5
+
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""RFC 9110's names, which Python has from 3.13 on."""
 
 
 @dataclass(slots=True)
@@ -70,6 +75,7 @@ class BadFieldsError(ProblemError):
 def answer_with_problems(app: FastAPI) -> None:
     """Make every error of `app` a problem: its own, bad input, a database that is away, and what nobody foresaw."""
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, _method_not_allowed)
     app.add_exception_handler(RequestValidationError, _bad_input)
     app.add_exception_handler(CursorError, _bad_cursor)
     app.add_exception_handler(Exception, _unforeseen)
@@ -99,17 +105,26 @@ def _answer(
 
 def title_of(status: int) -> str:
     """The name of a status."""
-    # RFC 9110's name, which Python has from 3.13 on.
-    return "Unprocessable Content" if status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(status).phrase
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+def answer_problem(error: HTTPException) -> Response:
+    """The answer that `error` ends a request with, for whoever stands before the application."""
     errors = error.errors if isinstance(error, ProblemError) else []
     return _answer(error.status_code, error.detail, errors, error.headers)
 
 
-async def _bad_input(request: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    return answer_problem(error)
+
+
+async def _method_not_allowed(request: Request, _: Exception) -> Response:
+    allowed = allowed_methods(request)
+    return _answer(405, f"There is {allowed} for this path.", headers={"Allow": allowed})
+
+
+async def _bad_input(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
     errors = []
     for problem in error.errors():
@@ -118,7 +133,7 @@ async def _bad_input(request: Request, error: Exception) -> Response:
         field = str(path[0]) if location == "query" else ".".join(map(str, path))
         # The value itself is not repeated: the caller has it, and it may be anything.
         errors.append(FieldError(location, field, problem["msg"].removeprefix("Value error, ")))
-    return await _http_error(request, BadFieldsError(errors))
+    return answer_problem(BadFieldsError(errors))
 
 
 async def _bad_cursor(_: Request, error: Exception) -> Response:
@@ -135,4 +150,5 @@ async def _database_failure(_: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(_: Request, __: Exception) -> Response:
-    return _answer(500, "This is a fault of the service; its log has the details.")
+    # It is answered outside the middleware that adds these.
+    return _answer(500, "This is a fault of the service; its log has the details.", headers=SAFE_HEADERS)

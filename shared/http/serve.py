@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared.database import TooPowerfulRoleError
+from shared.http.protocol import HttpProtocol
 from shared.logs import configure_logs, get_logger
 from shared.settings import ServiceSettings, SettingsError, load
 
@@ -55,7 +56,8 @@ def serve(app: FastAPI, *, host: str, port: int, grace_period_s: int = GRACE_PER
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=HttpProtocol,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,0 +1,61 @@
+"""A client that goes away takes its statement with it, and leaves the connection as good as it was."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.services.query.conftest import SECRET, Headers
+from tests.services.query.processes import running
+from tests.support.databases import Database
+from tests.support.registry import create_building
+
+WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE application_name = 'mbus-query' AND wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+@asynccontextmanager
+async def locked(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Everything that reads properties or installations waits while it lasts."""
+    async with engine.begin() as blocker:
+        await blocker.execute(text("LOCK TABLE property, meter_installation IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
+async def waiting_are(number: int, engine: AsyncEngine) -> None:
+    async with engine.connect() as watcher, asyncio.timeout(10):
+        while await watcher.scalar(WAITING) != number:
+            await watcher.rollback()
+
+
+@pytest.mark.parametrize("route", ["/properties", "/readings?installation_id={}"], ids=["session", "driver"])
+async def test_the_statements_of_clients_that_go_away_end_within_a_second(
+    database: Database, engine: AsyncEngine, headers: Headers, route: str
+) -> None:
+    building = await create_building(engine)
+    url = route.format(building.installation_ids[0])
+    caller = headers(building.tenant_id)
+    variables = {"MBUS_QUERY_DATABASE_URL": database.query_url, "MBUS_JWT_SECRET": SECRET}
+    async with running(variables) as (_, base_url), httpx2.AsyncClient(base_url=base_url) as client:
+        assert (await client.get(url, headers=caller)).status_code == 200
+        for _ in range(2):
+            async with locked(engine):
+                asked = [asyncio.create_task(client.get(url, headers=caller)) for _ in range(10)]
+                await waiting_are(10, engine)
+                for one in asked:
+                    one.cancel()
+                await asyncio.wait(asked)
+                async with asyncio.timeout(1):
+                    await waiting_are(0, engine)
+        answers = await asyncio.gather(*(client.get(url, headers=caller) for _ in range(10)))
+        assert {answer.status_code for answer in answers} == {200}
+        metrics = (await client.get("/metrics")).text
+    template = url.partition("?")[0]
+    assert f'_count{{method="GET",route="{template}",status="499"}} 20.0' in metrics
+    assert f'_count{{method="GET",route="{template}",status="200"}} 11.0' in metrics
