@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.query.database import QueryDatabase
+from services.query.queries.fields import PROPERTY_EXAMPLE
 from services.query.queries.properties import PropertiesPage, PropertyWithUnits, one_property, properties_page
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
-from shared.http.pages import LIMIT_DEFAULT, Cursor, Limit
+from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, page_answer
 from shared.http.problems import ProblemError, problems
 from shared.http.tokens import Caller
 
@@ -21,22 +22,30 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
     @router.get(
         "/properties",
         summary="Properties with units and config, by name",
+        description="Each with all of its units; those that were removed are not among them.",
         response_model=PropertiesPage,
-        responses=problems(400, 401, 403, 422, 503, 504),
+        responses={**PAGE_RESPONSE, **problems(400)},
     )
     async def list_properties(
-        caller: Annotated[Caller, Depends(reader)], cursor: Cursor = None, limit: Limit = LIMIT_DEFAULT
+        *,
+        request: Request,
+        caller: Annotated[Caller, Depends(reader)],
+        cursor: Cursor = None,
+        limit: Limit = LIMIT_DEFAULT,
     ) -> Response:
-        return json_answer(await properties_page(database, reach=caller.reach, cursor=cursor, limit=limit))
+        page = await properties_page(database, reach=caller.reach, cursor=cursor, limit=limit)
+        return page_answer(request, page)
 
     @router.get(
         "/properties/{property_id}",
         summary="One property with units and config",
+        description="With all of its units.",
         response_model=PropertyWithUnits,
-        responses=problems(401, 403, 404, 422, 503, 504),
+        responses=problems(404, missing="property"),
     )
     async def get_property(
-        caller: Annotated[Caller, Depends(reader)], property_id: Annotated[UUID, Path()]
+        caller: Annotated[Caller, Depends(reader)],
+        property_id: Annotated[UUID, Path(description="Which one.", examples=[PROPERTY_EXAMPLE])],
     ) -> Response:
         found = await one_property(database, reach=caller.reach, property_id=property_id)
         if found is None:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import joinedload, selectinload
 
 from services.query.database import QueryDatabase
+from services.query.queries.fields import PropertyAddress, PropertyId, PropertyName, UnitId, UnitLabel
 from services.query.queries.reach import properties_within
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
@@ -21,34 +22,39 @@ from shared.models import Property, PropertyConfig, Unit
 class UnitOfProperty:
     """A flat or room, which meters are mounted in."""
 
-    id: UUID
-    label: str
+    id: UnitId
+    label: UnitLabel
 
 
 @dataclass(slots=True)
 class ConfigOfProperty:
     """How the property's meters are read and billed."""
 
-    expected_interval: Annotated[timedelta, Field(description="From reading to reading: an ISO 8601 duration.")]
-    billing_start_month: Annotated[int, Field(ge=1, le=12, description="1 is January.")]
+    expected_interval: Annotated[
+        timedelta,
+        Field(description="How far its readings are apart: an ISO 8601 duration of seconds.", examples=["PT3600S"]),
+    ]
+    billing_start_month: Annotated[
+        int, Field(ge=1, le=12, description="The month in which a year of billing begins; 1 is January.", examples=[1])
+    ]
 
 
 @dataclass(slots=True)
 class PropertyWithUnits:
     """A building with its units, by label, and its config."""
 
-    id: UUID
-    name: str
-    address: str
-    config: ConfigOfProperty | None
-    units: list[UnitOfProperty]
+    id: PropertyId
+    name: PropertyName
+    address: PropertyAddress
+    config: Annotated[ConfigOfProperty | None, Field(description="null where it has none.")]
+    units: Annotated[list[UnitOfProperty], Field(description="Its flats and rooms, by label.")]
 
 
 @dataclass(slots=True)
 class PropertiesPage(Page):
     """Properties by name."""
 
-    items: list[PropertyWithUnits]
+    items: Annotated[list[PropertyWithUnits], Field(description="The properties of this page.")]
 
 
 async def properties_page(database: QueryDatabase, *, reach: Reach, cursor: str | None, limit: int) -> PropertiesPage:
