@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from shared.database_connection import (
     ANSWER_TIMEOUT_S,
     CONNECT_TIMEOUT_S,
-    SERVICE_SETTINGS,
+    FREE_CONNECTION_S,
     STATEMENT_TIMEOUT_S,
     KeptAliveConnection,
+    milliseconds,
+    service_settings,
 )
 
 SERVICE_ROLES = ("mbus_ingest", "mbus_query", "mbus_alerts")
@@ -41,6 +43,7 @@ def create_engine(
     of_service: bool = False,
     pool_size: int = 10,
     max_overflow: int = 20,
+    statement_timeout_s: float = STATEMENT_TIMEOUT_S,
 ) -> AsyncEngine:
     """An engine for `url`; connections are made when they are first needed.
 
@@ -50,30 +53,39 @@ def create_engine(
         asyncpg_url(url),
         pool_size=pool_size,
         max_overflow=max_overflow,
+        pool_timeout=FREE_CONNECTION_S,
         pool_pre_ping=True,
         pool_recycle=3600,
         hide_parameters=True,  # what is written is nothing for a log
-        connect_args=_connect_arguments(application_name, of_service=of_service),
+        connect_args=_connect_arguments(
+            application_name, of_service=of_service, statement_timeout_s=statement_timeout_s
+        ),
     )
 
 
-def driver_arguments(url: str, *, application_name: str) -> dict[str, Any]:
+def driver_arguments(
+    url: str, *, application_name: str, statement_timeout_s: float = STATEMENT_TIMEOUT_S
+) -> dict[str, Any]:
     """What asyncpg takes to open connections like those of a service's `create_engine`."""
     parsed = asyncpg_url(url)
     _, of_url = parsed.get_dialect()().create_connect_args(parsed)
-    return {**of_url, **_connect_arguments(application_name, of_service=True)}
+    return {
+        **of_url,
+        **_connect_arguments(application_name, of_service=True, statement_timeout_s=statement_timeout_s),
+    }
 
 
-def _connect_arguments(application_name: str, *, of_service: bool) -> dict[str, Any]:
+def _connect_arguments(application_name: str, *, of_service: bool, statement_timeout_s: float) -> dict[str, Any]:
+    answer_timeout_s = statement_timeout_s + ANSWER_TIMEOUT_S - STATEMENT_TIMEOUT_S
     return {
         "timeout": CONNECT_TIMEOUT_S,
-        "command_timeout": ANSWER_TIMEOUT_S if of_service else None,
+        "command_timeout": answer_timeout_s if of_service else None,
         "connection_class": KeptAliveConnection,
         "server_settings": {
             "application_name": application_name,
-            "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+            "statement_timeout": milliseconds(statement_timeout_s),
             "timezone": "UTC",
-            **(SERVICE_SETTINGS if of_service else {}),
+            **(service_settings(statement_timeout_s) if of_service else {}),
         },
     }
 

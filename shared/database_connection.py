@@ -15,13 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 CONNECT_TIMEOUT_S = 10
 
-STATEMENT_TIMEOUT_S = 30
-ANSWER_TIMEOUT_S = 40
-"""Longer than the statement's, so that the server is the one that gives up, where it can. This is for a server that
-takes bytes and answers nothing: a frozen one, or a proxy before one that is gone."""
+STATEMENT_TIMEOUT_S = 30.0
+"""Where a service has no setting of its own."""
 
-LOCK_TIMEOUT_S = 20
-"""Shorter than the statement's: who waits for another's lock gets told so, and not that the statement is too long."""
+ANSWER_TIMEOUT_S = 40.0
+"""Longer than the statement's, by so much whatever that is, so that the server is the one that gives up, where it can.
+This is for a server that takes bytes and answers nothing: a frozen one, or a proxy before one that is gone."""
+
+LOCK_TIMEOUT_S = 20.0
+"""At most, and shorter than the statement's: who waits for another's lock gets told so, and not that the statement is
+too long."""
+
+FREE_CONNECTION_S = 10.0
+"""For so long a service waits for a free connection of its pool."""
 
 IDLE_IN_TRANSACTION_S = 20
 """For so long the server keeps the locks of a service that went away in mid-transaction."""
@@ -40,12 +46,19 @@ _OPTIONS = {
     if hasattr(socket, name)
 }
 
-SERVICE_SETTINGS = {
-    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
-    # Its statements take milliseconds; compiling one takes tens of them, and the policies make them look expensive.
-    "jit": "off",
-}
+
+def service_settings(statement_timeout_s: float) -> dict[str, str]:
+    """What a service's connections tell the server of how long it may take."""
+    lock_timeout_s = min(LOCK_TIMEOUT_S, statement_timeout_s * LOCK_TIMEOUT_S / STATEMENT_TIMEOUT_S)
+    return {
+        "lock_timeout": milliseconds(lock_timeout_s),
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+    }
+
+
+def milliseconds(seconds: float) -> str:
+    """`seconds` as a setting of PostgreSQL; never 0, which is no limit there."""
+    return f"{max(1, round(seconds * 1000))}ms"
 
 
 class KeptAliveConnection(asyncpg.Connection):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from shared.database import create_engine, create_sessions, refuse_powerful_role
-from shared.database_connection import leave_what_is_of_no_use
+from shared.database_connection import STATEMENT_TIMEOUT_S, leave_what_is_of_no_use
 from shared.logs import get_logger
 
 FIRST_ANSWER_S = 2.0
@@ -67,8 +67,9 @@ class ServiceDatabase:
     at as soon as the database answers.
     """
 
-    def __init__(self, url: str, *, service_role: str) -> None:
+    def __init__(self, url: str, *, service_role: str, statement_timeout_s: float = STATEMENT_TIMEOUT_S) -> None:
         self.url = url
+        self.statement_timeout_s = statement_timeout_s
         self.application_name = service_role.replace("_", "-")
         self._service_role = service_role
         self._verified: AsyncEngine | None = None
@@ -81,7 +82,12 @@ class ServiceDatabase:
         A login with too much power raises `TooPowerfulRoleError` (in an ExceptionGroup, as of any task group), also
         when that is found later: then it cancels the task that opened.
         """
-        engine = create_engine(self.url, application_name=self.application_name, of_service=True)
+        engine = create_engine(
+            self.url,
+            application_name=self.application_name,
+            of_service=True,
+            statement_timeout_s=self.statement_timeout_s,
+        )
         leave_what_is_of_no_use(engine)
         tried = asyncio.Event()
         try:

@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
 from shared.database import driver_arguments
+from shared.database_connection import FREE_CONNECTION_S
 from shared.http.reach import Reach
 from shared.service_database import DatabaseAwayError, ServiceDatabase
 
 DRIVER_CONNECTIONS = 10
-ACQUIRE_TIMEOUT_S = 10.0
 END_TIMEOUT_S = 5.0
 """For a cancelled statement to end and the transaction after it; then the connection is thrown away."""
 
@@ -54,7 +54,7 @@ class QueryDatabase(ServiceDatabase):
         """
         if self._pool is None or not self.verified:
             raise DatabaseAwayError
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+        async with self._pool.acquire(timeout=FREE_CONNECTION_S) as connection:
             yield connection
 
     @asynccontextmanager
@@ -79,7 +79,9 @@ class QueryDatabase(ServiceDatabase):
             """Leave out the round trip that resets a returned connection: nothing outlives a transaction here."""
 
         async with asyncpg.create_pool(
-            **driver_arguments(self.url, application_name=self.application_name),
+            **driver_arguments(
+                self.url, application_name=self.application_name, statement_timeout_s=self.statement_timeout_s
+            ),
             min_size=0,  # so that a database that is away does not stop the start
             max_size=DRIVER_CONNECTIONS,
             reset=keep_as_it_is,

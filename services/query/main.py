@@ -21,7 +21,11 @@ from shared.telemetry import create_registry
 
 def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     """The query service. Its database engine lives as long as the application's lifespan; `clock` judges tokens."""
-    database = QueryDatabase(settings.database_url.get_secret_value(), service_role="mbus_query")
+    database = QueryDatabase(
+        settings.database_url.get_secret_value(),
+        service_role="mbus_query",
+        statement_timeout_s=settings.statement_timeout_s,
+    )
     keys = token_keys(settings)
 
     @asynccontextmanager

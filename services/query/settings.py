@@ -1,5 +1,8 @@
 """What query is told by its environment."""
 
+from typing import Annotated
+
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from shared.http.rate_limit import Burst, RatePerS
@@ -13,5 +16,6 @@ class QuerySettings(ServiceSettings, TokenSettings):
     model_config = SettingsConfigDict(env_prefix="MBUS_QUERY_")
 
     port: Port = 8000
+    statement_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 10.0
     rate_limit_per_s: RatePerS = 200.0
     rate_limit_burst: Burst = 400

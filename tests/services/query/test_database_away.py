@@ -4,10 +4,13 @@ import asyncio
 from uuid import uuid4
 
 import httpx2
+import pytest
 from sqlalchemy import text
 
+from services.query.main import create_app
+from services.query.settings import QuerySettings
 from shared.database import open_engine
-from tests.services.query.conftest import Headers
+from tests.services.query.conftest import Headers, client_of
 from tests.support.databases import Database, create_database, drop_database
 from tests.support.registry import create_building
 from tests.support.servers import Servers
@@ -74,3 +77,48 @@ async def test_a_statement_that_takes_too_long_is_cancelled_and_says_so(
                     await watcher.rollback()
             answer = await asked
     assert (answer.status_code, answer.json()["title"]) == (504, "Gateway Timeout")
+
+
+@pytest.mark.parametrize("route", ["/properties", "/readings?installation_id={}"], ids=["session", "driver"])
+async def test_a_statement_may_take_so_long_as_is_set_by_both_ways_to_the_database(
+    settings: QuerySettings, headers: Headers, database: Database, route: str
+) -> None:
+    app = create_app(settings.model_copy(update={"statement_timeout_s": 0.2}))
+    async with (
+        open_engine(database.owner_url, application_name="mbus-tests") as owner,
+        app.router.lifespan_context(app),
+        client_of(app) as client,
+    ):
+        building = await create_building(owner)
+        url, caller = route.format(building.installation_ids[0]), headers(building.tenant_id)
+        async with owner.begin() as blocker:
+            await blocker.execute(text("LOCK TABLE meter_installation, property IN ACCESS EXCLUSIVE MODE"))
+            answer = await client.get(url, headers=caller)
+        assert (answer.status_code, answer.headers["content-type"]) == (504, "application/problem+json")
+        assert "cancelled" in answer.json()["detail"]
+        assert (await client.get(url, headers=caller)).status_code == 200
+
+
+async def test_who_waits_for_a_free_connection_is_told_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, settings: QuerySettings, headers: Headers, database: Database
+) -> None:
+    monkeypatch.setattr("services.query.database.DRIVER_CONNECTIONS", 1)
+    monkeypatch.setattr("services.query.database.FREE_CONNECTION_S", 0.1)
+    app = create_app(settings)
+    async with (
+        open_engine(database.owner_url, application_name="mbus-tests") as owner,
+        app.router.lifespan_context(app),
+        client_of(app) as client,
+    ):
+        building = await create_building(owner)
+        url, caller = f"/readings?installation_id={building.installation_ids[0]}", headers(building.tenant_id)
+        async with owner.begin() as blocker:
+            await blocker.execute(text("LOCK TABLE meter_installation IN ACCESS EXCLUSIVE MODE"))
+            holder = asyncio.create_task(client.get(url, headers=caller))
+            async with owner.connect() as watcher:
+                waits = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name")
+                while (await watcher.execute(waits, {"name": database.name})).first() is None:
+                    await watcher.rollback()
+            answer = await client.get(url, headers=caller)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert (await holder).status_code == 200
