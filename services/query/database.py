@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
+from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
@@ -46,16 +46,14 @@ class QueryDatabase(ServiceDatabase):
             )
             yield session
 
-    @asynccontextmanager
-    async def driver(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
-        """A connection of the driver's own pool, outside a transaction.
+    def driver(self) -> "PoolAcquireContext[asyncpg.Record]":
+        """A connection of the driver's own pool for the length of an `async with`, outside a transaction.
 
         For a statement that sets its tenant itself. SQLAlchemy's connection costs 0.7 ms where this costs 0.1.
         """
         if self._pool is None or not self.verified:
             raise DatabaseAwayError
-        async with self._pool.acquire(timeout=FREE_CONNECTION_S) as connection:
-            yield connection
+        return self._pool.acquire(timeout=FREE_CONNECTION_S)
 
     @asynccontextmanager
     async def driver_within(

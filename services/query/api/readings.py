@@ -11,13 +11,14 @@ from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
 from shared.http.pages import LIMIT_DEFAULT, Limit
 from shared.http.problems import ProblemError, problems
+from shared.http.swift_route import SwiftRoute
 from shared.http.times import Time
 from shared.http.tokens import Caller
 
 
 def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
     """Routes about readings; `reader` is the caller that may read them."""
-    router = APIRouter(tags=["readings"])
+    router = APIRouter(tags=["readings"], route_class=SwiftRoute)
 
     @router.get(
         "/readings",
