@@ -26,6 +26,15 @@ class Parameter:
         return self.schema.get("format") == "uuid" or self.name.endswith(("_id", "_ids"))
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is searched for, and could be what names something."""
+        return (
+            self.schema.get("type") == "string"
+            and not self.schema.keys() & {"format", "enum"}
+            and not (self.names_something or self.name == "cursor")
+        )
+
+    @property
     def is_time(self) -> bool:
         return self.schema.get("format") == "date-time"
 
@@ -62,14 +71,16 @@ ALTERNATIVES: dict[str, tuple[str, ...]] = {}
 
 
 def id_in(building: Building, parameter: str) -> str:
-    """The id in `building` that stands in a URL for that parameter."""
+    """The id in `building`, or another text that only it has, that stands in a URL for that parameter."""
     match parameter:
+        case "q":
+            return list(building.meters)[-1]
         case "installation_id":
             return str(building.installation_ids[0])
         case "property_id" | "unit_id" | "gateway_id":
             return str(getattr(building, parameter))
         case _:
-            raise LookupError(f"say here which id of a building a test is to put in the place of {parameter!r}")
+            raise LookupError(f"say here what of a building a test is to put in the place of {parameter!r}")
 
 
 def id_of_nothing(parameter: Parameter) -> str:

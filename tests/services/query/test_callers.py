@@ -7,15 +7,17 @@ import httpx2
 import pytest
 
 from tests.services.query.conftest import Headers
+from tests.services.query.operations import secured_operations
+from tests.support.registry import Building
 
+ANYTHING = Building(
+    tenant_id=uuid4(), property_id=uuid4(), unit_id=uuid4(), gateway_id="GW-0001", meters={"1": uuid4()}
+)
 ROUTES = (
-    "/readings",
+    *(operation.url(operation.needed(ANYTHING)) for operation in secured_operations()),
     f"/readings?installation_id={uuid4()}&limit=0",
-    "/installations",
     "/installations/no-uuid",
-    f"/installations/{uuid4()}",
-    "/properties",
-    f"/properties/{uuid4()}",
+    "/installations?no-such-parameter=1",
 )
 
 

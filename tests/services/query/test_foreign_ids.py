@@ -1,6 +1,7 @@
 """In each place for an id, another tenant's is answered as one that nobody has; so is another tenant's cursor."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -11,7 +12,7 @@ from shared.models import Property
 from tests.services.query.conftest import Headers
 from tests.services.query.data import add_readings
 from tests.services.query.operations import Operation, Parameter, id_in, id_of_nothing, secured_operations
-from tests.support.registry import Building, create_building
+from tests.support.registry import Building, add_meter, create_building
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OPERATIONS = list(secured_operations())
@@ -19,7 +20,7 @@ PLACES = [
     pytest.param(operation, parameter, id=f"{operation.path}, {parameter.name}")
     for operation in OPERATIONS
     for parameter in operation.parameters
-    if parameter.names_something
+    if parameter.names_something or parameter.is_text
 ]
 PAGED = [pytest.param(operation, id=operation.path) for operation in OPERATIONS if operation.takes_a_cursor]
 
@@ -35,6 +36,7 @@ async def inhabited(engine: AsyncEngine) -> Building:
     building = await create_building(engine)
     async with create_sessions(engine).begin() as session:
         session.add(Property(tenant_id=building.tenant_id, name="Next door", address="Testvej 2, 8000 Aarhus"))
+    await add_meter(engine, building, uuid4().hex[:8])
     for installation_id in building.installation_ids:
         await add_readings(engine, installation_id, [NOON + timedelta(hours=hours) for hours in range(3)])
     return building
