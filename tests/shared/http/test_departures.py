@@ -29,6 +29,7 @@ class Client:
 
     def __init__(self, app: FastAPI, path: str, *, body: list[Message] | None = None, method: str = "GET") -> None:
         self.sent: list[Message] = []
+        self.received = 0
         self.left = asyncio.Event()
         self.answered = asyncio.Event()
         self._body: Iterator[Message] = iter(body or [{"type": "http.request", "body": b"", "more_body": False}])
@@ -54,6 +55,7 @@ class Client:
         return int(self.sent[0]["status"])
 
     async def _receive(self) -> Message:
+        self.received += 1
         message = next(self._body, None)
         if message is not None:
             return message
@@ -102,6 +104,12 @@ def create_with(work: Work) -> FastAPI:
         await work.do()
         return len(await request.body())
 
+    @app.get("/listens")
+    async def listens(request: Request) -> str:
+        await work.do()
+        await request.receive()
+        return str((await request.receive())["type"])
+
     @app.post("/body")
     async def body(body: Annotated[dict[str, str], Body()]) -> int:
         await work.do()
@@ -134,7 +142,7 @@ async def test_a_request_whose_client_leaves_is_stopped_and_counted_as_such() ->
     client.left.set()
     await client.task
     assert work.stopped
-    assert client.status == 499
+    assert (client.status, client.task.cancelling()) == (499, 0)
     async with client_of(app) as other:
         assert 'route="/work",status="499"} 1.0' in (await other.get("/metrics")).text
 
@@ -194,10 +202,25 @@ async def test_a_body_that_is_read_late_is_not_lost(body: list[Message] | None) 
     client = Client(create_with(work), "/late-body", body=body, method="POST" if body else "GET")
     await work.started.wait()
     await turns()
+    if body:
+        assert client.received == 0  # it is not piled up for a route that does not read it
     work.done.set()
     await client.task
     assert client.status == 200
     assert client.sent[1]["body"] == (b"9" if body else b"0")
+
+
+async def test_a_route_that_listens_itself_hears_of_no_departure_before_there_is_one() -> None:
+    work = Work()
+    client = Client(create_with(work), "/listens")
+    await work.started.wait()
+    await turns()
+    work.done.set()
+    await turns()
+    assert client.sent == []
+    client.left.set()
+    await client.task
+    assert client.status == 499
 
 
 async def test_a_server_that_stops_a_request_is_not_taken_for_its_client() -> None:
@@ -205,6 +228,7 @@ async def test_a_server_that_stops_a_request_is_not_taken_for_its_client() -> No
     client = Client(create_with(work), "/work")
     await work.started.wait()
     await turns()
+    client.left.set()
     client.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await client.task

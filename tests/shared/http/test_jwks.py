@@ -140,10 +140,22 @@ async def test_junk_leads_to_one_fetch_in_so_many_seconds_whoever_sends_it() -> 
         await tokens.verify(token(RSA, kid="1"))
         for _ in range(3):
             time.now += COOLDOWN_S
-            junk = [tokens.verify(token(RSA, kid=f"junk {number}")) for number in range(100)]
-            outcomes = await asyncio.gather(*junk, return_exceptions=True)
-            assert {type(outcome) for outcome in outcomes} == {TokenError}
+            for _ in range(2):  # those that come together, and those that come after the fetch
+                junk = [tokens.verify(token(RSA, kid=f"junk {number}")) for number in range(100)]
+                outcomes = await asyncio.gather(*junk, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {TokenError}
     assert len(issuer.asked) == 1 + 3
+
+
+async def test_a_token_that_no_published_key_could_sign_leads_to_no_fetch() -> None:
+    issuer, time = Issuer({"1": RSA}), Time()
+    async with verifying(issuer, time) as tokens:
+        await tokens.verify(token(RSA, kid="1"))
+        time.now += COOLDOWN_S
+        for header in ({"alg": "HS256", "kid": "2"}, {"alg": "none", "kid": "2"}, {"alg": "RS256", "kid": {}}):
+            with pytest.raises(TokenError):
+                await tokens.verify(forged(header, secret=PUBLIC_PEM))
+    assert issuer.asked == [URL]
 
 
 async def test_a_new_key_is_found_by_its_first_token() -> None:
