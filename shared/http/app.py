@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from shared.http.body_limit import BODY_MAX_BYTES, BodyLimit
 from shared.http.departures import StopForDepartures
+from shared.http.docs_page import docs_router
 from shared.http.health import Check, health_router
 from shared.http.methods import HeadAsGet
 from shared.http.openapi import document_errors
@@ -58,11 +59,13 @@ def create_http_app(
         servers=[{"url": "/", "description": "Where this document was fetched from."}],
         openapi_tags=[{"name": name, "description": about} for name, about in {**(tags or {}), **OPERATIONS}.items()],
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's own loads its scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health_router(readiness, registry))
+    app.include_router(docs_router(title))
     # The last one added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=body_max_bytes)
     app.add_middleware(StopForDepartures)
