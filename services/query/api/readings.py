@@ -3,17 +3,40 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.query.database import QueryDatabase
-from services.query.queries.readings import ReadingsPage, readings_page
+from services.query.queries.readings import (
+    INSTALLATIONS_MAX,
+    Order,
+    Period,
+    ReadingsPage,
+    Selection,
+    TooManyInstallationsError,
+    WrittenPage,
+    readings_of_one,
+    readings_of_several,
+)
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
-from shared.http.pages import LIMIT_DEFAULT, Limit
-from shared.http.problems import ProblemError, problems
+from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, with_next_link
+from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
 from shared.http.swift_route import SwiftRoute
 from shared.http.times import Time
 from shared.http.tokens import Caller
+from shared.models import Medium
+
+IDS_MAX = 100
+
+DESCRIPTION = f"""\
+Readings by time, of one installation or of several.
+
+**One**: give one `installation_id` and no other filter. An installation that is not there is a 404. `next_cursor` is
+the time of the last item; it can be passed as `cursor`, or as `before` (`after` with `order=asc`).
+
+**Several**: repeat `installation_id`, or give `property_id`, `unit_id` or `medium`. Values of one filter add up; each
+filter more narrows. Ids that are not there select nothing. Meters that were taken down are included, so that the
+history of a unit spans an exchange. Up to {INSTALLATIONS_MAX} installations can be selected."""
 
 
 def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
@@ -22,23 +45,65 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
 
     @router.get(
         "/readings",
-        summary="Readings of one installation, newest first",
+        summary="Readings of one installation or of several, newest first",
+        description=DESCRIPTION,
         response_model=ReadingsPage,
-        responses=problems(401, 403, 404, 422, 503, 504),
+        responses={**PAGE_RESPONSE, **problems(400, 404, missing="installation")},
     )
     async def list_readings(
+        *,
+        request: Request,
         caller: Annotated[Caller, Depends(reader)],
-        installation_id: Annotated[UUID, Query(description="Whose readings.")],
-        before: Annotated[
-            Time | None, Query(description="Only readings older than this time; the `next_cursor` of the page before.")
+        installation_id: Annotated[
+            list[UUID] | None, Query(max_length=IDS_MAX, description="Whose readings; can be repeated.")
         ] = None,
+        property_id: Annotated[
+            list[UUID] | None, Query(max_length=IDS_MAX, description="Of installations in this property, or in these.")
+        ] = None,
+        unit_id: Annotated[
+            list[UUID] | None, Query(max_length=IDS_MAX, description="Of installations in this unit, or in these.")
+        ] = None,
+        medium: Annotated[
+            list[Medium] | None, Query(max_length=len(Medium), description="Of installations that measure this.")
+        ] = None,
+        after: Annotated[Time | None, Query(description="Only readings later than this time.")] = None,
+        before: Annotated[Time | None, Query(description="Only readings earlier than this time.")] = None,
+        order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC,
+        cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Response:
-        page = await readings_page(
-            database, tenant_id=caller.tenant_id, installation_id=installation_id, before=before, limit=limit
-        )
-        if page is None:
-            raise ProblemError(404, "No such installation.")
-        return json_answer(page)
+        selection = Selection(installation_id, property_id, unit_id, medium)
+        period = Period(after, before, order)
+        page = await _page(database, caller, selection, period, cursor=cursor, limit=limit)
+        return with_next_link(json_answer(page), request, page.next_cursor)
 
     return router
+
+
+async def _page(
+    database: QueryDatabase, caller: Caller, selection: Selection, period: Period, *, cursor: str | None, limit: int
+) -> WrittenPage:
+    match selection:
+        case Selection(None, None, None, None):
+            raise BadFieldsError(
+                [FieldError("query", "installation_id", "or property_id, unit_id or medium must be given")]
+            )
+        case Selection([installation_id], None, None, None):
+            page = await readings_of_one(
+                database,
+                reach=caller.reach,
+                installation_id=installation_id,
+                period=period,
+                cursor=cursor,
+                limit=limit,
+            )
+            if page is None:
+                raise ProblemError(404, "No such installation.")
+            return page
+        case _:
+            try:
+                return await readings_of_several(
+                    database, reach=caller.reach, selection=selection, period=period, cursor=cursor, limit=limit
+                )
+            except TooManyInstallationsError as error:
+                raise ProblemError(422, f"{error}. Select fewer, such as one property at a time.") from None

@@ -66,7 +66,7 @@ class Operation:
         return {name: id_in(building, name) for name in others}
 
 
-ALTERNATIVES: dict[str, tuple[str, ...]] = {}
+ALTERNATIVES = {"/readings": ("property_id", "installation_id", "unit_id", "medium")}
 """Parameters of which one must be there, by path: a document cannot say that."""
 
 

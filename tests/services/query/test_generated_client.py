@@ -76,11 +76,11 @@ async def test_its_names_are_words_and_it_pages_lists_and_has_errors_as_types(
         async def call(operation: str, **parameters: object) -> Any:
             return await called(operation).asyncio(client=client, **parameters)
 
-        page = await call("readings.list_readings", installation_id=installation_id, limit=2)
+        page = await call("readings.list_readings", installation_id=[installation_id], limit=2)
         values = [reading.value for reading in page.items]
         while page.has_next:
             before = page.items[-1].timestamp
-            page = await call("readings.list_readings", installation_id=installation_id, limit=2, before=before)
+            page = await call("readings.list_readings", installation_id=[installation_id], limit=2, before=before)
             values += [reading.value for reading in page.items]
         assert values == [4.0, 3.0, 2.0, 1.0, 0.0]
         assert page.items[0].timestamp == NOON

@@ -1,9 +1,10 @@
 """The database alone keeps tenants apart: what the query role can do without the filters of the code."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
@@ -26,7 +27,14 @@ TABLES = (
     "meter_installation",
     "installation_status",
 )
-PAGE = text("SELECT * FROM readings_page(:tenant, :installation, 'infinity', 10)")
+ONE = "SELECT items FROM readings_newest_first($1, $2, $3, NULL, NULL, 10)"
+SEVERAL = "SELECT items FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, NULL, NULL, NULL, NULL, 10, 100)"
+FILTERS = {
+    "i.tenant_id = of_tenant": "true",
+    "of_properties IS NULL OR": "true OR",
+    "OR of_properties IS NOT NULL": "",
+}
+"""The first of the two locks, where it stands in the functions, and what takes it away."""
 
 
 @pytest.fixture
@@ -86,24 +94,93 @@ async def test_the_query_role_cannot_read_readings_by_itself(
             await session.execute(text("SELECT FROM reading"))
 
 
-async def test_the_page_function_finds_only_installations_of_the_tenant_it_is_given(
-    query_database: QueryDatabase, buildings: tuple[Building, Building]
+async def take_filters_away(engine: AsyncEngine) -> None:
+    """Leave the functions to row-level security alone."""
+    taken: set[str] = set()
+    async with engine.begin() as connection:
+        owned = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proowner = 'mbus_reader'::regrole"
+        for definition in (await connection.scalars(text(owned))).all():
+            for written, nothing in FILTERS.items():
+                if written in definition:
+                    taken.add(written)
+                    definition = definition.replace(written, nothing)  # noqa: PLW2901 - one after the other
+            await connection.exec_driver_sql(definition)
+    assert taken == set(FILTERS)
+
+
+async def take_policies_away(engine: AsyncEngine) -> None:
+    """Leave the functions to their filters alone."""
+    async with engine.begin() as connection:
+        for table in ("meter_installation", "unit", "property"):
+            await connection.execute(text(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"))
+
+
+@pytest.mark.parametrize("lock_taken_away", [None, take_filters_away, take_policies_away])
+async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_lock_of_the_two(
+    query_database: QueryDatabase,
+    buildings: tuple[Building, Building],
+    engine: AsyncEngine,
+    lock_taken_away: Callable[[AsyncEngine], Awaitable[None]] | None,
 ) -> None:
     ours, theirs = buildings
-    async with query_database.engine.connect() as connection:
-        page = await connection.execute(PAGE, {"tenant": ours.tenant_id, "installation": ours.installation_ids[0]})
-        assert [row.timestamp for row in page] == [NOON]
-    for tenant_id in (ours.tenant_id, None):
-        with pytest.raises(DBAPIError, match="no such installation"):
-            async with query_database.engine.connect() as connection:
-                await connection.execute(PAGE, {"tenant": tenant_id, "installation": theirs.installation_ids[0]})
+    if lock_taken_away is not None:
+        await lock_taken_away(engine)
+
+    async def met(reach: Reach | None, building: Building) -> set[int]:
+        """How many readings of the building each way to ask for them finds."""
+        reach_of_it = (None, None) if reach is None else (reach.tenant_id, reach.property_ids)
+        installations, properties, units = building.installation_ids, [building.property_id], [building.unit_id]
+        async with query_database.driver() as connection:
+            selections = (
+                (installations, None, None, None),
+                (installations, properties, units, ["heat"]),
+                (None, properties, None, None),
+                (None, None, units, None),
+                (None, None, None, ["heat"]),
+            )
+            found = [await connection.fetchval(SEVERAL, *reach_of_it, *selection) for selection in selections]
+            try:
+                found.append(await connection.fetchval(ONE, *reach_of_it, installations[0]))
+            except asyncpg.NoDataFoundError:
+                found.append(None)
+        ids = [str(one) for one in building.installation_ids]
+        return {0 if items is None else sum(items.count(one) for one in ids) for items in found}
+
+    everywhere, here, nowhere = (
+        Reach(ours.tenant_id),
+        Reach(ours.tenant_id, frozenset([ours.property_id])),
+        Reach(ours.tenant_id, frozenset()),
+    )
+    next_door = Reach(ours.tenant_id, frozenset([theirs.property_id]))
+    assert await met(everywhere, ours) == await met(here, ours) == {1}
+    for reach in (next_door, nowhere, None):
+        assert await met(reach, ours) == {0}
+    for reach in (everywhere, here, nowhere, next_door, None):
+        assert await met(reach, theirs) == {0}
 
 
-async def test_the_page_function_leaves_no_tenant_behind_on_the_connection(
+async def test_the_page_functions_leave_no_tenant_behind_on_the_connection(
     query_database: QueryDatabase, buildings: tuple[Building, Building]
 ) -> None:
     ours, _ = buildings
     async with query_database.driver() as connection:
-        page = "SELECT * FROM readings_page($1, $2, 'infinity', 10)"
-        assert len(await connection.fetch(page, ours.tenant_id, ours.installation_ids[0])) == 1
+        assert await connection.fetchval(ONE, ours.tenant_id, None, ours.installation_ids[0]) is not None
         assert await connection.fetch("SELECT FROM meter_installation") == []
+
+
+async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        callers = await connection.execute(
+            text(
+                "SELECT p.proname, array_remove(array_agg(r.rolname ORDER BY r.rolname), 'mbus_reader')"
+                " FROM pg_proc p CROSS JOIN LATERAL aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a"
+                " LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE p.proowner = 'mbus_reader'::regrole GROUP BY 1"
+            )
+        )
+        assert dict(map(tuple, callers)) == {
+            "installations_selected": [],
+            "readings_newest_first": ["mbus_query"],
+            "readings_oldest_first": ["mbus_query"],
+            "readings_of_several_newest_first": ["mbus_query"],
+            "readings_of_several_oldest_first": ["mbus_query"],
+        }
