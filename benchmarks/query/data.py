@@ -30,6 +30,11 @@ class Extent:
     hours: int
 
     @property
+    def installations(self) -> int:
+        """How many there are in all."""
+        return self.tenants * self.properties * INSTALLATIONS_A_PROPERTY
+
+    @property
     def readings(self) -> int:
         """How many there are in all."""
         return self.heard * self.hours

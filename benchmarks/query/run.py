@@ -1,20 +1,22 @@
 """One run of the bench: a page of readings by each server in turns, and what came of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from random import Random
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 from benchmarks.database import BenchDatabase, open_database
+from benchmarks.query.calls import LIMIT, readings_calls
 from benchmarks.query.client import Call, Load
-from benchmarks.query.data import Extent, Heard, make_data
+from benchmarks.query.data import Extent, make_data
+from benchmarks.query.full import FullResult, FullSize, run_full
 from benchmarks.query.sameness import check_sameness
-from benchmarks.query.servers import OurServer, Server, anchor, drive, our_server
+from benchmarks.query.servers import Server, anchor, drive, our_server
 from shared.database import open_engine
 
 MILLION = Extent(tenants=10, properties=1, heard=400, hours=2_500)
-LIMIT = 100
+TWENTY_MILLION = Extent(tenants=1, properties=2_500, heard=2_500, hours=8_000)
+"""The readings of 2,500 among 100,000 installations, in eleven months."""
 CHECKED_CALLS = 20
 WARM_S = 1.0
 """In which plans are made, caches filled and pools opened; it is not counted."""
@@ -58,10 +60,21 @@ class QueryResult:
     readings: int
     hypertable: bool
     postgresql: str
+    full: FullResult | None = None
 
 
-async def run_bench(server_url: str, size: Size, *, hypertable: bool, tell: Tell) -> QueryResult:
-    """Measure on the server of `server_url`, an administrator's; `hypertable` where TimescaleDB is loaded."""
+async def run_bench(server_url: str, size: Size, *, hypertable: bool, full: FullSize | None, tell: Tell) -> QueryResult:
+    """Measure on the server of `server_url`, an administrator's.
+
+    `hypertable` where TimescaleDB is loaded; with `full` what takes minutes and a few gigabytes.
+    """
+    result = await _run(server_url, size, hypertable=hypertable, tell=tell)
+    if full is None:
+        return result
+    return replace(result, full=await run_full(server_url, full, hypertable=result.hypertable, tell=tell))
+
+
+async def _run(server_url: str, size: Size, *, hypertable: bool, tell: Tell) -> QueryResult:
     async with open_database(server_url, service_role="mbus_query", hypertable=hypertable) as database:
         kind = "a hypertable" if database.is_hypertable else "a plain table"
         tell(f"PostgreSQL {database.server}, `reading` is {kind}")
@@ -134,17 +147,6 @@ def _rate(loads: Sequence[Load]) -> float:
 def _ratio(loads: Sequence[Load], others: Sequence[Load]) -> float:
     pairs = zip(loads, others, strict=True)
     return round(median(load.requests_per_s / other.requests_per_s for load, other in pairs), 3)
-
-
-def readings_calls(heard: Sequence[Heard], ours: OurServer) -> list[Call]:
-    """The newest page of each, in no order that the table has; whoever does not look at tokens gets one too."""
-    shuffled = list(heard)
-    Random(1).shuffle(shuffled)  # noqa: S311 - no secret
-    tokens = {tenant_id: ours.token(tenant_id) for tenant_id in {one.tenant_id for one in heard}}
-    return [
-        Call(f"/readings?installation_id={one.installation_id}&limit={LIMIT}", tokens[one.tenant_id])
-        for one in shuffled
-    ]
 
 
 def as_json(result: QueryResult) -> dict[str, Any]:

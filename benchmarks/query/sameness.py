@@ -1,4 +1,4 @@
-"""Whether the servers answer the same: a rate of other work would mean nothing."""
+"""Whether the servers answer what they are asked for, and the same: a rate of other work would mean nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,21 +34,38 @@ class AnsweredPage:
     has_next: bool
 
 
+@dataclass(frozen=True)
+class AnsweredList:
+    """A page of whatever it is."""
+
+    items: list[msgspec.Raw]
+
+
 async def check_sameness(servers: Sequence[Server], calls: Sequence[Call], *, limit: int) -> None:
     """Raise `BenchError` unless all servers answer each call with the same `limit` readings."""
-    async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
-        for call in calls:
-            pages = [await _page(client, server, call) for server in servers]
-            for server, page in zip(servers, pages, strict=True):
-                if page != pages[0]:
-                    raise BenchError(f"{server.name} does not answer {call.path} as {servers[0].name} does")
-                if len(page.items) != limit:
-                    raise BenchError(f"{server.name} answers {len(page.items)} readings to {call.path}")
+    for call in calls:
+        pages = [msgspec.json.decode(await _answer(server, call), type=AnsweredPage) for server in servers]
+        for server, page in zip(servers, pages, strict=True):
+            if page != pages[0]:
+                raise BenchError(f"{server.name} does not answer {call.path} as {servers[0].name} does")
+            _check_length(server, call, page.items, limit)
 
 
-async def _page(client: httpx2.AsyncClient, server: Server, call: Call) -> AnsweredPage:
-    url = f"http://127.0.0.1:{server.port}{call.path}"
-    answer = await client.get(url, headers={"Authorization": f"Bearer {call.token}"})
+async def check_length(server: Server, calls: Sequence[Call], *, limit: int) -> None:
+    """Raise `BenchError` unless `server` answers each call with `limit` items."""
+    for call in calls:
+        _check_length(server, call, msgspec.json.decode(await _answer(server, call), type=AnsweredList).items, limit)
+
+
+def _check_length(server: Server, call: Call, items: Sequence[object], limit: int) -> None:
+    if len(items) != limit:
+        raise BenchError(f"{server.name} answers {len(items)} items to {call.path}")
+
+
+async def _answer(server: Server, call: Call) -> bytes:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+        url = f"http://127.0.0.1:{server.port}{call.path}"
+        answer = await client.get(url, headers={"Authorization": f"Bearer {call.token}"})
     if answer.status_code != httpx2.codes.OK:
-        raise BenchError(f"{server.name} answered {answer.status_code} for {call.path}")
-    return msgspec.json.decode(answer.content, type=AnsweredPage)
+        raise BenchError(f"{server.name} answered {answer.status_code} to {call.path}")
+    return answer.content

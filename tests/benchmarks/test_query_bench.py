@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks.errors import BenchError
 from benchmarks.query.client import Call
 from benchmarks.query.data import LAST, Extent, make_data
+from benchmarks.query.full import FullSize, run_full
 from benchmarks.query.run import Size, as_json, run_bench
 from benchmarks.query.sameness import check_sameness
 from benchmarks.query.servers import Server, drive
@@ -60,8 +61,9 @@ async def test_the_data_is_as_large_as_was_asked_for(engine: AsyncEngine) -> Non
 
 async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(servers: Servers) -> None:
     size = Size(extent=SMALL, rounds=1, seconds=0.4, connections=2)
+    before = await _of_benches(servers)
     async with asyncio.timeout(60):
-        result = await run_bench(servers.database_url, size, hypertable=True, tell=print)
+        result = await run_bench(servers.database_url, size, hypertable=True, full=None, tell=print)
     figures = as_json(result)
     for name in ("requests_per_s", "orm_per_s", "json_in_sql_per_s"):
         assert figures[name] > 0
@@ -72,14 +74,23 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
     assert result.ratio_to_orm > 1
     assert result.noop_per_s > result.requests_per_s
     assert result.readings == 9_000
-    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
-        left = await connection.scalars(
-            text(
-                "SELECT datname FROM pg_database WHERE datname LIKE 'mbus_bench%'"
-                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'mbus_bench%'"
-            )
-        )
-        assert left.all() == []
+    assert await _of_benches(servers) <= before
+
+
+async def test_a_small_full_run_has_each_page_by_kind_of_table(servers: Servers) -> None:
+    many = Extent(tenants=1, properties=3, heard=110, hours=120)
+    size = FullSize(few=SMALL, many=many, rounds=1, seconds=0.3)
+    async with asyncio.timeout(60):
+        result = await run_full(servers.database_url, size, hypertable=False, tell=print)
+    assert (result.few_readings, result.many_readings, result.installations) == (9_000, 13_200, 120)
+    for name in ("few", "many", "installations", "several"):
+        assert getattr(result, f"{name}_p50_ms")["plain"] > 0
+    for ratio, page in (("installations_p50_ratio", "installations"), ("several_p50_ratio", "several")):
+        expected = getattr(result, f"{page}_p50_ms")["plain"] / result.many_p50_ms["plain"]
+        assert getattr(result, ratio) == {"plain": pytest.approx(expected, abs=0.01)}
+    assert result.growth_p50 == {
+        "plain": pytest.approx(result.many_p50_ms["plain"] / result.few_p50_ms["plain"], abs=0.01)
+    }
 
 
 async def test_an_answer_that_is_no_page_ends_the_bench_with_its_status() -> None:
@@ -99,5 +110,17 @@ async def test_other_readings_in_an_answer_end_the_bench() -> None:
         await check_sameness((first, same), CALLS, limit=1)
         with pytest.raises(BenchError, match="does not answer"):
             await check_sameness((first, other), CALLS, limit=1)
-        with pytest.raises(BenchError, match="answers 1 readings"):
+        with pytest.raises(BenchError, match="answers 1 items"):
             await check_sameness((first, same), CALLS, limit=2)
+
+
+async def _of_benches(servers: Servers) -> set[str]:
+    """The databases and logins of all benches that run on the server."""
+    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
+        names = await connection.scalars(
+            text(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'mbus_bench%'"
+                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'mbus_bench%'"
+            )
+        )
+        return set(names)
