@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.query.database import QueryDatabase
+from services.query.queries.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.readings import (
     INSTALLATIONS_MAX,
     Order,
@@ -55,19 +56,34 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, Depends(reader)],
         installation_id: Annotated[
-            list[UUID] | None, Query(max_length=IDS_MAX, description="Whose readings; can be repeated.")
+            list[UUID] | None,
+            Query(
+                max_length=IDS_MAX, description="Whose readings; can be repeated.", examples=[[INSTALLATION_EXAMPLE]]
+            ),
         ] = None,
         property_id: Annotated[
-            list[UUID] | None, Query(max_length=IDS_MAX, description="Of installations in this property, or in these.")
+            list[UUID] | None,
+            Query(
+                max_length=IDS_MAX,
+                description="Of installations in this property, or in these.",
+                examples=[[PROPERTY_EXAMPLE]],
+            ),
         ] = None,
         unit_id: Annotated[
-            list[UUID] | None, Query(max_length=IDS_MAX, description="Of installations in this unit, or in these.")
+            list[UUID] | None,
+            Query(
+                max_length=IDS_MAX, description="Of installations in this unit, or in these.", examples=[[UNIT_EXAMPLE]]
+            ),
         ] = None,
         medium: Annotated[
             list[Medium] | None, Query(max_length=len(Medium), description="Of installations that measure this.")
         ] = None,
-        after: Annotated[Time | None, Query(description="Only readings later than this time.")] = None,
-        before: Annotated[Time | None, Query(description="Only readings earlier than this time.")] = None,
+        after: Annotated[
+            Time | None, Query(description="Only readings later than this time.", examples=[TIME_EXAMPLE])
+        ] = None,
+        before: Annotated[
+            Time | None, Query(description="Only readings earlier than this time.", examples=[TIME_EXAMPLE])
+        ] = None,
         order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,

@@ -7,10 +7,12 @@ and reads what the page needs and little more (docs/architecture/query.md).
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
 import asyncpg
 import msgspec
+from pydantic import Field
 
 from services.query.database import QueryDatabase
 from services.query.queries.fields import BatteryLevelPct, InstallationId, MeasuredAt, ReceivedAt, RssiDbm, Value
@@ -57,7 +59,7 @@ class Reading:
 class ReadingsPage(Page):
     """Readings by time; of several installations, those of the same time by installation."""
 
-    items: list[Reading]
+    items: Annotated[list[Reading], Field(description="The readings of this page.")]
 
 
 @dataclass(slots=True)
