@@ -48,7 +48,7 @@ _OPTIONS = {
 
 
 def service_settings(statement_timeout_s: float) -> dict[str, str]:
-    """What a service's connections tell the server of how long it may take."""
+    """What a service's connections tell the server, so that a statement takes no longer than it may or must."""
     lock_timeout_s = min(LOCK_TIMEOUT_S, statement_timeout_s * LOCK_TIMEOUT_S / STATEMENT_TIMEOUT_S)
     return {
         "lock_timeout": milliseconds(lock_timeout_s),

@@ -17,41 +17,29 @@ TEXT_MAX_CHARACTERS = 200
 GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
-def which_installations(
+async def which_installations(
     property_id: Annotated[
-        list[UUID],
-        Query(
-            default_factory=list,
-            max_length=AT_MOST,
-            description="In one of these properties.",
-            examples=[[PROPERTY_EXAMPLE]],
-        ),
-    ],
+        tuple[UUID, ...],
+        Query(max_length=AT_MOST, description="In one of these properties.", examples=[[PROPERTY_EXAMPLE]]),
+    ] = (),
     unit_id: Annotated[
-        list[UUID],
-        Query(
-            default_factory=list, max_length=AT_MOST, description="In one of these units.", examples=[[UNIT_EXAMPLE]]
-        ),
-    ],
+        tuple[UUID, ...], Query(max_length=AT_MOST, description="In one of these units.", examples=[[UNIT_EXAMPLE]])
+    ] = (),
     gateway_id: Annotated[
-        list[GatewayId],
+        tuple[GatewayId, ...],
         Query(
-            default_factory=list,
             max_length=AT_MOST,
             description="Expected to be heard by one of these gateways.",
             examples=[[GATEWAY_EXAMPLE]],
         ),
-    ],
-    medium: Annotated[
-        list[Medium], Query(default_factory=list, max_length=AT_MOST, description="Measuring one of these.")
-    ],
+    ] = (),
+    medium: Annotated[tuple[Medium, ...], Query(max_length=AT_MOST, description="Measuring one of these.")] = (),
     q: Annotated[
         str,
         Query(
             max_length=TEXT_MAX_CHARACTERS,
             pattern=r"^[^\x00]*$",
-            description="With this text in the serial, the unit's label, or the property's name or address, in capital"
-            " or small letters.",
+            description="With this text in the serial or the property's name or address, whatever its case.",
             examples=["havnegade"],
         ),
     ] = "",
@@ -66,13 +54,11 @@ def which_installations(
     )
 
 
-State = Annotated[
-    list[InstallationState], Query(default_factory=list, max_length=AT_MOST, description="In one of these states.")
-]
+State = Annotated[tuple[InstallationState, ...], Query(max_length=AT_MOST, description="In one of these states.")]
 Stale = Annotated[bool | None, Query(description="In the state `stale`, or in any other.")]
 
 
-def which_states(state: list[InstallationState], *, stale: bool | None) -> frozenset[InstallationState] | None:
+def which_states(state: tuple[InstallationState, ...], *, stale: bool | None) -> frozenset[InstallationState] | None:
     """The states that both parameters leave; None when neither was given."""
     if not state and stale is None:
         return None

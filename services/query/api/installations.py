@@ -43,7 +43,7 @@ def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRo
         request: Request,
         caller: Annotated[Caller, Depends(reader)],
         filters: Annotated[InstallationFilters, Depends(which_installations)],
-        state: State,
+        state: State = (),
         stale: Stale = None,
         sort: Annotated[
             InstallationSort,

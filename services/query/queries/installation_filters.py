@@ -1,6 +1,6 @@
 """What a list of installations is narrowed to: the filters that a caller gives, and the conditions that they become."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.query.queries.conditions import Conditions
@@ -11,15 +11,15 @@ IN_UNITS = (
     "i.unit_id IN (SELECT u.id FROM unit u JOIN property p ON p.id = u.property_id WHERE p.tenant_id = $1 AND {})"
 )
 OF_PROPERTIES = IN_UNITS.format("p.id = ANY ({}::uuid[])")
-WITH_TEXT = IN_UNITS.format("(p.name ILIKE {0} OR p.address ILIKE {0} OR u.label ILIKE {0})")
+WITH_TEXT = IN_UNITS.format("(p.name ILIKE {0} OR p.address ILIKE {0})")
 
 
 @dataclass(frozen=True, slots=True)
 class InstallationFilters:
     """Which installations: all filters hold at once, and of a set one is enough. An empty one is none.
 
-    `text` is searched for, without regard to case, in the serial, the unit's label, and the property's name and
-    address; `%` and `_` in it are themselves. `states` alone may be empty, and then nothing is in it.
+    `text` is searched for, without regard to case, in the serial and in the property's name and address; `%`
+    and `_` in it are themselves. `states` alone may be empty, and then nothing is in it.
     """
 
     states: frozenset[InstallationState] | None = None
@@ -28,6 +28,11 @@ class InstallationFilters:
     unit_ids: frozenset[UUID] = frozenset()
     gateway_ids: frozenset[str] = frozenset()
     text: str = ""
+
+    @property
+    def are_of_installation(self) -> bool:
+        """Whether any looks at the installation itself and not only at its state."""
+        return replace(self, states=None) != InstallationFilters()
 
     def key(self) -> tuple[object, ...]:
         """The filters, the same for the same ones in any order: what a cursor is bound to."""
@@ -42,11 +47,8 @@ class InstallationFilters:
 
 
 def installations_within(reach: Reach) -> Conditions:
-    """The first of the two locks on what a caller may see. `$1` is the tenant.
-
-    As all here, it is for a statement of `installation_status s` and `meter_installation i`.
-    """
-    conditions = Conditions(("s.tenant_id = $1", "i.tenant_id = $1"), (reach.tenant_id,))
+    """The first of the two locks on what a caller may see. `$1` is the tenant."""
+    conditions = Conditions(("i.tenant_id = $1",), ("s.tenant_id = $1",), (reach.tenant_id,))
     return conditions if reach.property_ids is None else conditions.also(OF_PROPERTIES, sorted(reach.property_ids))
 
 
@@ -54,7 +56,7 @@ def installations_with(reach: Reach, filters: InstallationFilters) -> Conditions
     """Those within `reach` that `filters` let through; the deleted ones are not among them."""
     conditions = installations_within(reach).also("i.deleted_at IS NULL")
     if filters.states is not None:
-        conditions = conditions.also("s.state = ANY ({}::text[])", sorted(filters.states))
+        conditions = conditions.also_of_status("s.state = ANY ({}::text[])", sorted(filters.states))
     if filters.media:
         conditions = conditions.also("i.medium = ANY ({}::text[])", sorted(filters.media))
     if filters.gateway_ids:

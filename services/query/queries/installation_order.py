@@ -59,12 +59,12 @@ def stretches_after(
         case InstallationSort.METER_SERIAL:
             return [conditions.also("i.meter_serial > {}", *position)]
         case InstallationSort.LONGEST_SILENT if position[0] is None:
-            others = conditions.also(f"{NEVER_SEEN} AND s.installation_id > {{}}", position[1])
-            return [others, conditions.also(SEEN)]
+            others = conditions.also_of_status(f"{NEVER_SEEN} AND s.installation_id > {{}}", position[1])
+            return [others, conditions.also_of_status(SEEN)]
         case InstallationSort.LONGEST_SILENT:
-            return [conditions.also(f"(s.last_reading_at, s.installation_id) > {AT}", *position)]
+            return [conditions.also_of_status(f"(s.last_reading_at, s.installation_id) > {AT}", *position)]
         case InstallationSort.LATEST_READING if position[0] is None:
-            return [conditions.also(f"{NEVER_SEEN} AND s.installation_id < {{}}", position[1])]
+            return [conditions.also_of_status(f"{NEVER_SEEN} AND s.installation_id < {{}}", position[1])]
         case InstallationSort.LATEST_READING:
-            others = conditions.also(f"(s.last_reading_at, s.installation_id) < {AT}", *position)
-            return [others, conditions.also(NEVER_SEEN)]
+            others = conditions.also_of_status(f"(s.last_reading_at, s.installation_id) < {AT}", *position)
+            return [others, conditions.also_of_status(NEVER_SEEN)]

@@ -17,7 +17,7 @@ SELECT count(*),
        count(*) FILTER (WHERE s.state = 'stale'),
        i.medium
 FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
-WHERE {conditions}
+WHERE {of_installation} AND {of_status}
 GROUP BY i.medium
 ORDER BY i.medium"""
 
@@ -54,7 +54,7 @@ async def installations_summary(
     """The counts of the installations within `reach` that `filters` let through."""
     conditions = installations_with(reach, filters)
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        rows = await connection.fetch(COUNTS.format(conditions=conditions), *conditions.arguments)
+        rows = await connection.fetch(COUNTS.format(**conditions.texts), *conditions.arguments)
     by_medium = [MediumCounts(*row) for row in rows]
     return InstallationsSummary(
         total=sum(one.total for one in by_medium),

@@ -1,11 +1,13 @@
 """Installations with their state and latest reading, as `installation_status` has them: no reading is looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
 
 from services.query.database import QueryDatabase
@@ -38,9 +40,8 @@ WITH page AS MATERIALIZED (
            s.last_reading_at, s.last_value, s.last_rssi_dbm, s.last_battery_level_pct,
            i.meter_serial, i.medium, i.unit_of_measure, i.installed_at, i.gateway_id, i.unit_id,
            i.deleted_at, i.replaces_id
-    FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
-    WHERE {conditions}
-    {order}
+    {source}
+    ORDER BY {order}
     LIMIT {limit}
 )
 SELECT page.installation_id, page.meter_serial, page.medium, page.unit_of_measure, page.installed_at, page.gateway_id,
@@ -53,13 +54,33 @@ FROM page CROSS JOIN LATERAL (
     WHERE u.id = page.unit_id AND p.tenant_id = $1
     LIMIT 1
 ) AS place
-{order}"""
+ORDER BY {order}"""
+
+# Along the index of the order, until there are enough.
+ALL = """
+    FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
+    WHERE {of_status} AND {of_installation}"""
+
+# The same, but not far: enough when many are let through.
+NEAR = """
+    FROM (SELECT s.* FROM installation_status s WHERE {of_status} ORDER BY {order} LIMIT 1000) s
+    CROSS JOIN LATERAL (
+        SELECT i.* FROM meter_installation i WHERE i.id = s.installation_id AND {of_installation} LIMIT 1
+    ) i"""
+
+# First those that are let through, and then their order: when they are few.
+FOUND = """
+    FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
+    WHERE {of_status} AND s.installation_id = ANY (ARRAY(
+        SELECT i.id FROM meter_installation i WHERE {of_installation}
+    ))"""
+
 PLACED, OF_READING = 13, 4
 """So many columns are fields of the one and of the other."""
 
 SUCCESSOR = """
 SELECT i.id FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
-WHERE {conditions} ORDER BY i.installed_at DESC, i.id LIMIT 1"""
+WHERE {of_installation} AND {of_status} ORDER BY i.installed_at DESC, i.id LIMIT 1"""
 
 
 @dataclass(slots=True)
@@ -152,11 +173,13 @@ async def installations_page(
     order = ORDERS[sort]
     after = None if cursor is None else decode_cursor(cursor, order.position, scope=scope)
     conditions = installations_with(reach, filters)
+    is_narrowed = reach.property_ids is not None or filters.are_of_installation
+    # By serial a walk looks at the installation first, and so never at a status in vain.
+    sources = [NEAR, FOUND] if is_narrowed and sort is not InstallationSort.METER_SERIAL else [ALL]
     rows: list[asyncpg.Record] = []
-    async with database.driver_within(reach, plan_each_time=_is_narrowed(reach, filters)) as connection:
+    async with database.driver_within(reach, plan_each_time=is_narrowed or filters.states is not None) as connection:
         for stretch in stretches_after(conditions, sort, after):
-            statement, arguments = _rows(stretch, order_by=order.by, limit=limit + 1 - len(rows))
-            rows += await connection.fetch(statement, *arguments)
+            rows += await _first(connection, sources, stretch, order=order.by, limit=limit + 1 - len(rows))
             if len(rows) > limit:
                 break
     has_next = len(rows) > limit
@@ -172,25 +195,36 @@ async def one_installation(
     this = installations_within(reach).also("i.id = {}", installation_id)
     after_it = installations_within(reach).also("i.replaces_id = {}", installation_id)
     async with database.driver_within(reach) as connection:
-        statement, arguments = _rows(this, order_by="installation_id", limit=1)
-        row = await connection.fetchrow(statement, *arguments)
+        row = await connection.fetchrow(*_rows(ALL, this, order="installation_id", limit=1))
         if row is None:
             return None
-        successor = await connection.fetchval(SUCCESSOR.format(conditions=after_it), *after_it.arguments)
+        successor = await connection.fetchval(SUCCESSOR.format(**after_it.texts), *after_it.arguments)
     fields = [*_fields(row), row["deleted_at"], row["replaces_id"], successor]
     return InstallationWithHistory(*fields)
 
 
-def _rows(conditions: Conditions, *, order_by: str, limit: int) -> tuple[str, tuple[object, ...]]:
-    statement = ROWS.format(
-        conditions=conditions, order=f"ORDER BY {order_by}", limit=f"${len(conditions.arguments) + 1}"
-    )
-    return statement, (*conditions.arguments, limit)
+async def _first(
+    connection: "PoolConnectionProxy[asyncpg.Record]",
+    sources: Sequence[str],
+    conditions: Conditions,
+    *,
+    order: str,
+    limit: int,
+) -> list[asyncpg.Record]:
+    """The first `limit` rows, from the first of `sources` that has so many; from the last as many as there are."""
+    rows: list[asyncpg.Record] = []
+    for source in sources:
+        rows = await connection.fetch(*_rows(source, conditions, order=order, limit=limit))
+        if len(rows) == limit:
+            break
+    return rows
 
 
-def _is_narrowed(reach: Reach, filters: InstallationFilters) -> bool:
-    """Whether the best plan depends on what is asked for; without filters it is always the walk along the index."""
-    return reach.property_ids is not None or filters != InstallationFilters()
+def _rows(source: str, conditions: Conditions, *, order: str, limit: int) -> tuple[Any, ...]:
+    """The statement and its arguments."""
+    arguments = (*conditions.arguments, limit)
+    texts = {"order": order, "limit": f"${len(arguments)}"}
+    return ROWS.format(source=source.format(**conditions.texts, **texts), **texts), *arguments
 
 
 def _fields(row: asyncpg.Record) -> list[Any]:

@@ -72,7 +72,7 @@ async def create_fleet(engine: AsyncEngine, *, installations: int, seed: int) ->
                     installation.gateway_id,
                     house.id,
                     unit.id,
-                    (installation.meter_serial, house.name, house.address, unit.label),
+                    (installation.meter_serial, house.name, house.address),
                     state,
                     at if heard else None,
                 )

@@ -1,5 +1,6 @@
 """The database alone keeps tenants apart: what the query role can do without the filters of the code."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,6 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.database import QueryDatabase
+from services.query.queries import installation_filters, installation_summary, installations, properties
+from services.query.queries.conditions import Conditions
+from services.query.queries.installation_filters import InstallationFilters
+from services.query.queries.installation_order import InstallationSort
 from shared.http.reach import Reach
 from shared.models import Base
 from tests.services.query.data import add_readings
@@ -184,3 +189,68 @@ async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: As
             "readings_of_several_newest_first": ["mbus_query"],
             "readings_of_several_oldest_first": ["mbus_query"],
         }
+
+
+@pytest.mark.parametrize("lock", ["the code's filters alone", "the database's policies alone"])
+async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_apart(
+    query_database: QueryDatabase, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, lock: str
+) -> None:
+    ours, theirs = await create_building(engine), await create_building(engine)
+    async with engine.begin() as connection:
+        # A second property of ours, which the caller is not to see.
+        await connection.execute(
+            text(
+                "WITH house AS (INSERT INTO property (tenant_id, name, address) VALUES (:tenant, 'Hidden', '')"
+                " RETURNING id), flat AS (INSERT INTO unit (property_id, label) SELECT id, '1' FROM house RETURNING id)"
+                " UPDATE meter_installation SET unit_id = flat.id FROM flat WHERE meter_installation.id = :moved"
+            ),
+            {"tenant": ours.tenant_id, "moved": ours.installation_ids[0]},
+        )
+    if lock == "the code's filters alone":
+        async with engine.begin() as connection:
+            for table in TABLES:
+                await connection.execute(text(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"))
+    if lock == "the database's policies alone":
+        open_to_all = Conditions(("$1::uuid IS NOT NULL",), ("true",), (ours.tenant_id,))
+        monkeypatch.setattr(installation_filters, "installations_within", lambda _: open_to_all)
+        monkeypatch.setattr(installations, "installations_within", lambda _: open_to_all)
+        monkeypatch.setattr(properties, "properties_within", lambda _: [])
+        monkeypatch.setattr(installations, "ROWS", installations.ROWS.replace("AND p.tenant_id = $1", ""))
+    reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
+    visible = set(ours.installation_ids[1:])
+    for sort in InstallationSort:
+        page = await installations.installations_page(
+            query_database, reach=reach, filters=InstallationFilters(), sort=sort, cursor=None, limit=10
+        )
+        assert {item.id for item in page.items} == visible, sort
+    summary = await installation_summary.installations_summary(
+        query_database, reach=reach, filters=InstallationFilters()
+    )
+    assert summary.total == len(visible)
+    for installation_id in (*ours.installation_ids, *theirs.installation_ids):
+        one = await installations.one_installation(query_database, reach=reach, installation_id=installation_id)
+        assert (one is not None) == (installation_id in visible)
+    listed = await properties.properties_page(query_database, reach=reach, cursor=None, limit=10)
+    assert [item.id for item in listed.items] == [ours.property_id]
+    for property_id in (ours.property_id, theirs.property_id):
+        house = await properties.one_property(query_database, reach=reach, property_id=property_id)
+        assert (house is not None) == (property_id == ours.property_id)
+
+
+async def test_a_connection_whose_transaction_could_not_be_ended_sees_no_tenant_when_it_is_used_again(
+    query_database: QueryDatabase, buildings: tuple[Building, Building]
+) -> None:
+    reach = Reach(buildings[0].tenant_id)
+    statement = "SELECT FROM meter_installation"
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        async with query_database.driver_within(reach) as connection:
+            await connection.fetch("SELECT 1 / 0")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1), query_database.driver_within(reach) as connection:
+            await connection.fetch("SELECT pg_sleep(60)")
+    for _ in range(3):
+        async with query_database.driver() as connection:
+            assert await connection.fetch(statement) == []
+            assert await connection.fetchval("SELECT current_setting('mbus.tenant_id', true)") in {None, ""}
+    async with query_database.driver_within(reach) as connection:
+        assert len(await connection.fetch(statement)) == 3
