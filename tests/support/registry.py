@@ -41,21 +41,24 @@ async def create_building(
     gateway_id: str | None = None,
     installed_at: datetime = INSTALLED_AT,
     stale_after: timedelta = timedelta(hours=48),
+    tenant_id: UUID | None = None,
 ) -> Building:
-    """A tenant of its own with one property, unit and gateway, and heat meters `70000000` and upwards."""
+    """One property, unit and gateway with heat meters `70000000` and upwards, of a new tenant or of that one."""
     unique = uuid4().hex[:8]
     async with create_sessions(engine).begin() as session:
-        tenant = Tenant(slug=f"tenant-{unique}", name=f"Tenant {unique}", stale_after=stale_after)
-        session.add(tenant)
-        await session.flush()
-        house = Property(tenant_id=tenant.id, name=f"House {unique}", address="Testvej 1, 8000 Aarhus")
-        gateway = Gateway(id=gateway_id or f"GW-{unique}", tenant_id=tenant.id, name="In the cellar")
+        if tenant_id is None:
+            tenant = Tenant(slug=f"tenant-{unique}", name=f"Tenant {unique}", stale_after=stale_after)
+            session.add(tenant)
+            await session.flush()
+            tenant_id = tenant.id
+        house = Property(tenant_id=tenant_id, name=f"House {unique}", address="Testvej 1, 8000 Aarhus")
+        gateway = Gateway(id=gateway_id or f"GW-{unique}", tenant_id=tenant_id, name="In the cellar")
         session.add_all([house, gateway])
         await session.flush()
         unit = Unit(property_id=house.id, label="1. tv")
         session.add_all([unit, PropertyConfig(property_id=house.id)])
         await session.flush()
-        building = Building(tenant.id, house.id, unit.id, gateway.id)
+        building = Building(tenant_id, house.id, unit.id, gateway.id)
         for number in range(meters):
             await _add_meter(session, building, f"{70_000_000 + number}", installed_at)
     return building

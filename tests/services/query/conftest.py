@@ -20,17 +20,26 @@ SECRET = "a secret of the tests, long enough"
 
 
 class Headers(Protocol):
-    """Makes the headers of a caller of a tenant, who may read unless the test says otherwise."""
+    """Makes the headers of a caller of a tenant, who may read all of it unless the test says otherwise."""
 
     def __call__(
-        self, tenant_id: UUID, *, scope: str = "readings:read", lifetime: timedelta = timedelta(minutes=5)
+        self,
+        tenant_id: UUID,
+        *,
+        scope: str = "readings:read",
+        lifetime: timedelta = timedelta(minutes=5),
+        property_ids: list[UUID] | None = None,
     ) -> dict[str, str]: ...
 
 
 @pytest.fixture
 def headers() -> Headers:
     def headers_of(
-        tenant_id: UUID, *, scope: str = "readings:read", lifetime: timedelta = timedelta(minutes=5)
+        tenant_id: UUID,
+        *,
+        scope: str = "readings:read",
+        lifetime: timedelta = timedelta(minutes=5),
+        property_ids: list[UUID] | None = None,
     ) -> dict[str, str]:
         token = issue_token(
             secret=SECRET,
@@ -41,6 +50,7 @@ def headers() -> Headers:
             scopes=scope.split(),
             now=utc_now(),
             lifetime=lifetime,
+            property_ids=property_ids,
         )
         return {"Authorization": f"Bearer {token}"}
 

@@ -1,7 +1,8 @@
 """In each place for an id, another tenant's is answered as one that nobody has; so is another tenant's cursor."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -25,20 +26,53 @@ PLACES = [
 PAGED = [pytest.param(operation, id=operation.path) for operation in OPERATIONS if operation.takes_a_cursor]
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who asks for what is in a building of theirs, and for what is not."""
+
+    client: httpx2.AsyncClient
+    headers: dict[str, str]
+    building: Building
+
+    async def answer(self, operation: Operation, parameter: Parameter, *ids: str) -> tuple[int, dict[str, str], str]:
+        """Status, headers and body, the last id's place left open."""
+        value = list(ids) if parameter.is_list else ids[-1]
+        url = operation.url(operation.needed(self.building, beside=parameter.name) | {parameter.name: value})
+        answer = await self.client.get(url, headers=self.headers)
+        told = {name: text for name, text in answer.headers.items() if name not in {"date", "content-length"}}
+        return answer.status_code, told, answer.text.replace(ids[-1], "…")
+
+    async def sees_nothing_of(self, foreign: Building, operation: Operation, parameter: Parameter) -> bool:
+        """Whether an id of `foreign` gives the very answer of one that nobody has, and one's own another."""
+        own, theirs, nobodys = (
+            id_in(self.building, parameter.name),
+            id_in(foreign, parameter.name),
+            id_of_nothing(parameter),
+        )
+        found = await self.answer(operation, parameter, own)
+        nothing = await self.answer(operation, parameter, nobodys)
+        assert (found[0], nothing[0] in {200, 404}) == (200, True)
+        assert found[2] != nothing[2]
+        if parameter.is_list:
+            beside = await self.answer(operation, parameter, own, nobodys)
+            assert await self.answer(operation, parameter, own, theirs) == beside
+        return await self.answer(operation, parameter, theirs) == nothing
+
+
 @pytest.fixture
 async def tenants(engine: AsyncEngine) -> tuple[Building, Building]:
     """Ours and theirs."""
     return await inhabited(engine), await inhabited(engine)
 
 
-async def inhabited(engine: AsyncEngine) -> Building:
-    """A tenant with two properties and, in one of them, meters with readings: more than one page of everything."""
-    building = await create_building(engine)
-    async with create_sessions(engine).begin() as session:
-        session.add(Property(tenant_id=building.tenant_id, name="Next door", address="Testvej 2, 8000 Aarhus"))
-    await add_meter(engine, building, uuid4().hex[:8])
-    for installation_id in building.installation_ids:
+async def inhabited(engine: AsyncEngine, *, tenant_id: UUID | None = None) -> Building:
+    """Two properties and, in one of them, meters with readings: more than one page of everything."""
+    building = await create_building(engine, meters=0, tenant_id=tenant_id)
+    for _ in range(4):
+        installation_id = await add_meter(engine, building, uuid4().hex[:8])
         await add_readings(engine, installation_id, [NOON + timedelta(hours=hours) for hours in range(3)])
+    async with create_sessions(engine).begin() as session:
+        session.add(Property(tenant_id=building.tenant_id, name=f"Next to {building.property_id}", address="Testvej 2"))
     return building
 
 
@@ -51,25 +85,18 @@ async def test_a_foreign_id_is_answered_as_one_that_nobody_has(
     tenants: tuple[Building, Building],
 ) -> None:
     ours, theirs = tenants
+    caller = Caller(client, headers(ours.tenant_id), ours)
+    assert await caller.sees_nothing_of(theirs, operation, parameter)
 
-    async def answer(*ids: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers and body, the last id's place left open."""
-        value = list(ids) if parameter.is_list else ids[-1]
-        url = operation.url(operation.needed(ours, beside=parameter.name) | {parameter.name: value})
-        answer = await client.get(url, headers=headers(ours.tenant_id))
-        told = {name: text for name, text in answer.headers.items() if name not in {"date", "content-length"}}
-        return answer.status_code, told, answer.text.replace(ids[-1], "…")
 
-    own, foreign = id_in(ours, parameter.name), id_in(theirs, parameter.name)
-    status, told, body = await answer(foreign)
-    assert (status, told, body) == await answer(id_of_nothing(parameter))
-    assert status in {200, 404}
-    # The same request finds something where the id is the caller's own.
-    own_status, _, own_body = await answer(own)
-    assert own_status == 200
-    assert own_body != body
-    if parameter.is_list:
-        assert await answer(own, foreign) == await answer(own, id_of_nothing(parameter))
+@pytest.mark.parametrize(("operation", "parameter"), PLACES)
+async def test_a_narrowed_caller_is_answered_so_for_what_the_tenant_has_elsewhere(
+    operation: Operation, parameter: Parameter, client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine
+) -> None:
+    here = await inhabited(engine)
+    elsewhere = await inhabited(engine, tenant_id=here.tenant_id)
+    caller = Caller(client, headers(here.tenant_id, property_ids=[here.property_id]), here)
+    assert await caller.sees_nothing_of(elsewhere, operation, parameter)
 
 
 @pytest.mark.parametrize("operation", PAGED)
