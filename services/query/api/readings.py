@@ -9,10 +9,10 @@ from services.query.database import QueryDatabase
 from services.query.queries.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.readings import (
     INSTALLATIONS_MAX,
-    Order,
     Period,
     ReadingsPage,
     Selection,
+    TimeOrder,
     TooManyInstallationsError,
     WrittenPage,
     readings_of_one,
@@ -84,7 +84,7 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         before: Annotated[
             Time | None, Query(description="Only readings earlier than this time.", examples=[TIME_EXAMPLE])
         ] = None,
-        order: Annotated[Order, Query(description="`desc`: newest first; `asc`: oldest first.")] = Order.DESC,
+        order: Annotated[TimeOrder, Query(description="`desc`: newest first; `asc`: oldest first.")] = TimeOrder.DESC,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Response:

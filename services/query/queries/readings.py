@@ -26,7 +26,7 @@ INSTALLATIONS_MAX = 5000
 """A page of so many takes the database 45 ms (docs/architecture/query.md); the largest of buildings has fewer."""
 
 
-class Order(StrEnum):
+class TimeOrder(StrEnum):
     """The direction of a list of readings, by time."""
 
     DESC = "desc"
@@ -34,12 +34,12 @@ class Order(StrEnum):
 
 
 PAGE_OF_ONE = {
-    Order.DESC: "SELECT * FROM readings_newest_first($1, $2, $3, $4, $5, $6)",
-    Order.ASC: "SELECT * FROM readings_oldest_first($1, $2, $3, $4, $5, $6)",
+    TimeOrder.DESC: "SELECT * FROM readings_newest_first($1, $2, $3, $4, $5, $6)",
+    TimeOrder.ASC: "SELECT * FROM readings_oldest_first($1, $2, $3, $4, $5, $6)",
 }
 PAGE_OF_SEVERAL = {
-    Order.DESC: "SELECT * FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    Order.ASC: "SELECT * FROM readings_of_several_oldest_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    TimeOrder.DESC: "SELECT * FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    TimeOrder.ASC: "SELECT * FROM readings_of_several_oldest_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 }
 
 
@@ -77,7 +77,7 @@ class Period:
 
     after: datetime | None = None
     before: datetime | None = None
-    order: Order = Order.DESC
+    order: TimeOrder = TimeOrder.DESC
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _narrowed(period: Period, cursor: str | None) -> Period:
         time = parse_time(cursor)
     except ValueError:
         raise CursorError("is not a cursor of this list") from None
-    if period.order is Order.DESC:
+    if period.order is TimeOrder.DESC:
         return Period(period.after, time if period.before is None else min(time, period.before), period.order)
     return Period(time if period.after is None else max(time, period.after), period.before, period.order)
 
