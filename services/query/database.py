@@ -1,4 +1,4 @@
-"""The query service's database: sessions that see one tenant, and the bare driver for the hot path."""
+"""The query service's database: the bare driver, with transactions that see what a caller may see."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 from asyncpg.pool import PoolAcquireContext, PoolConnectionProxy
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from typing_extensions import override
 
 from shared.database import driver_arguments
@@ -21,7 +19,7 @@ END_TIMEOUT_S = 5.0
 
 
 class QueryDatabase(ServiceDatabase):
-    """A service's database with the two ways in which query reads it."""
+    """A service's database with the way in which query reads it."""
 
     _pool: "asyncpg.Pool[asyncpg.Record] | None" = None
 
@@ -30,21 +28,6 @@ class QueryDatabase(ServiceDatabase):
     async def open(self) -> AsyncIterator[None]:
         async with super().open(), self._open_pool():
             yield
-
-    @asynccontextmanager
-    async def session_within(self, reach: Reach) -> AsyncIterator[AsyncSession]:
-        """A transaction in which row-level security lets through what lies within `reach`.
-
-        It is the second lock: every statement has its own filter (docs/architecture/isolation.md).
-        """
-        async with self.sessions.begin() as session:
-            await session.execute(
-                select(
-                    func.set_config("mbus.tenant_id", str(reach.tenant_id), True),
-                    func.set_config("mbus.property_ids", properties_setting(reach), True),
-                )
-            )
-            yield session
 
     def driver(self) -> "PoolAcquireContext[asyncpg.Record]":
         """A connection of the driver's own pool for the length of an `async with`, outside a transaction.
@@ -59,8 +42,9 @@ class QueryDatabase(ServiceDatabase):
     async def driver_within(
         self, reach: Reach, *, plan_each_time: bool = False
     ) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
-        """A connection of the driver's pool in a transaction like that of `session_within`, for lists that are hot.
+        """A connection of the driver's pool in a transaction in which row-level security lets through `reach`.
 
+        It is the second lock: every statement has its own filter (docs/architecture/isolation.md).
         Statements are prepared once a connection and also planned once, unless `plan_each_time`: then the planner
         sees the arguments.
         """

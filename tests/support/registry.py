@@ -27,6 +27,7 @@ class Building:
     property_id: UUID
     unit_id: UUID
     gateway_id: str
+    property_name: str = ""
     meters: dict[str, UUID] = field(default_factory=dict)
 
     @property
@@ -58,7 +59,7 @@ async def create_building(
         unit = Unit(property_id=house.id, label="1. tv")
         session.add_all([unit, PropertyConfig(property_id=house.id)])
         await session.flush()
-        building = Building(tenant_id, house.id, unit.id, gateway.id)
+        building = Building(tenant_id, house.id, unit.id, gateway.id, house.name)
         for number in range(meters):
             await _add_meter(session, building, f"{70_000_000 + number}", installed_at)
     return building

@@ -5,14 +5,13 @@ from uuid import UUID
 
 from fastapi import Query
 
+from services.query.api.search_text import search_text
 from services.query.queries.fields import GATEWAY_EXAMPLE, PROPERTY_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
 from shared.models import InstallationState, Medium
 
 AT_MOST = 100
 """How often a parameter may be given."""
-
-TEXT_MAX_CHARACTERS = 200
 
 GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
@@ -35,13 +34,7 @@ async def which_installations(
     ] = (),
     medium: Annotated[tuple[Medium, ...], Query(max_length=AT_MOST, description="Measuring one of these.")] = (),
     q: Annotated[
-        str,
-        Query(
-            max_length=TEXT_MAX_CHARACTERS,
-            pattern=r"^[^\x00]*$",
-            description="With this text in the serial or the property's name or address, whatever its case.",
-            examples=["havnegade"],
-        ),
+        str, search_text("With this text in the serial or the property's name or address, whatever its case.")
     ] = "",
 ) -> InstallationFilters:
     """The filters of every list of installations. Each may be repeated: one is enough, and all kinds must hold."""

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from services.query.api.search_text import search_text
 from services.query.database import QueryDatabase
 from services.query.queries.fields import PROPERTY_EXAMPLE
 from services.query.queries.properties import PropertiesPage, PropertyWithUnits, one_property, properties_page
@@ -31,10 +32,11 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
         *,
         request: Request,
         caller: Annotated[Caller, Depends(reader)],
+        q: Annotated[str, search_text("With this text in the name or address, whatever its case.")] = "",
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Response:
-        page = await properties_page(database, reach=caller.reach, cursor=cursor, limit=limit)
+        page = await properties_page(database, reach=caller.reach, text=q, cursor=cursor, limit=limit)
         return page_answer(request, page)
 
     @router.get(

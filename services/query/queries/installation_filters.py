@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from services.query.queries.conditions import Conditions
+from services.query.queries.search import pattern_with
 from shared.http.reach import Reach
 from shared.models import InstallationState, Medium
 
@@ -66,10 +67,5 @@ def installations_with(reach: Reach, filters: InstallationFilters) -> Conditions
     if filters.property_ids:
         conditions = conditions.also(OF_PROPERTIES, sorted(filters.property_ids))
     if filters.text:
-        conditions = conditions.also(f"(i.meter_serial ILIKE {{0}} OR {WITH_TEXT})", f"%{_plain(filters.text)}%")
+        conditions = conditions.also(f"(i.meter_serial ILIKE {{0}} OR {WITH_TEXT})", pattern_with(filters.text))
     return conditions
-
-
-def _plain(text: str) -> str:
-    """`text` as a pattern that only it matches."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -2,20 +2,39 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
 from typing import Annotated
 from uuid import UUID
 
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
-from sqlalchemy import Select, select, tuple_
-from sqlalchemy.orm import joinedload, selectinload
 
 from services.query.database import QueryDatabase
 from services.query.queries.fields import PropertyAddress, PropertyId, PropertyName, UnitId, UnitLabel
-from services.query.queries.reach import properties_within
+from services.query.queries.search import pattern_with
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
 from shared.http.reach import Reach
-from shared.models import Property, PropertyConfig, Unit
+
+# `$1` is the tenant, `$2` the properties in reach, or NULL for all: the first of the two locks on what is seen.
+WITHIN_REACH = "p.tenant_id = $1 AND ($2::uuid[] IS NULL OR p.id = ANY ($2))"
+
+PROPERTIES = """
+SELECT p.id, p.name, p.address, c.expected_interval, c.billing_start_month
+FROM (
+    SELECT p.id, p.name, p.address FROM property p
+    WHERE {within_reach} AND p.deleted_at IS NULL AND {which}
+    ORDER BY p.name, p.id
+    LIMIT {limit}
+) p LEFT JOIN property_config c ON c.property_id = p.id
+ORDER BY p.name, p.id"""
+
+OF_PAGE = """
+    ($3::text IS NULL OR p.name ILIKE $3 OR p.address ILIKE $3)
+    AND ($4::text IS NULL OR (p.name, p.id) > ($4, $5::uuid))"""
+
+UNITS = "SELECT property_id, id, label FROM unit WHERE property_id = ANY ($1::uuid[]) AND deleted_at IS NULL"
 
 
 @dataclass(slots=True)
@@ -57,46 +76,50 @@ class PropertiesPage(Page):
     items: Annotated[list[PropertyWithUnits], Field(description="The properties of this page.")]
 
 
-async def properties_page(database: QueryDatabase, *, reach: Reach, cursor: str | None, limit: int) -> PropertiesPage:
-    """A page of the tenant's properties; raises `CursorError`."""
-    scope = ("properties", reach.tenant_id)
-    statement = _within(reach).order_by(Property.name, Property.id).limit(limit + 1)
-    if cursor is not None:
-        name, property_id = decode_cursor(cursor, tuple[str, UUID], scope=scope)
-        statement = statement.where(tuple_(Property.name, Property.id) > tuple_(name, property_id))
-    async with database.session_within(reach) as session:
-        found = (await session.scalars(statement)).all()
-    items = [_answer(one) for one in found[:limit]]
-    has_next = len(found) > limit
+async def properties_page(
+    database: QueryDatabase, *, reach: Reach, text: str, cursor: str | None, limit: int
+) -> PropertiesPage:
+    """A page of the properties within `reach` that have `text` in name or address; raises `CursorError`."""
+    scope = ("properties", reach.tenant_id, text)
+    after = (None, None) if cursor is None else decode_cursor(cursor, tuple[str, UUID], scope=scope)
+    statement = PROPERTIES.format(within_reach=WITHIN_REACH, which=OF_PAGE, limit="$6")
+    pattern = pattern_with(text) if text else None
+    # With a plan for these arguments, what comes after a cursor is a range of the index.
+    async with database.driver_within(reach, plan_each_time=True) as connection:
+        rows = await connection.fetch(statement, *_reach_arguments(reach), pattern, *after, limit + 1)
+        items = await _with_units(connection, rows[:limit])
+    has_next = len(rows) > limit
     last = (items[-1].name, items[-1].id) if has_next else None
     return PropertiesPage(items, encode_cursor(last, scope=scope) if last else None, has_next)
 
 
 async def one_property(database: QueryDatabase, *, reach: Reach, property_id: UUID) -> PropertyWithUnits | None:
-    """The tenant's property with that id, or None."""
-    async with database.session_within(reach) as session:
-        found = await session.scalar(_within(reach).where(Property.id == property_id))
-    return None if found is None else _answer(found)
+    """The property within `reach` that has that id, or None."""
+    statement = PROPERTIES.format(within_reach=WITHIN_REACH, which="p.id = $3", limit="1")
+    async with database.driver_within(reach) as connection:
+        rows = await connection.fetch(statement, *_reach_arguments(reach), property_id)
+        found = await _with_units(connection, rows)
+    return found[0] if found else None
 
 
-def _within(reach: Reach) -> Select[Property]:
-    return (
-        select(Property)
-        .where(*properties_within(reach), Property.deleted_at.is_(None))
-        .options(joinedload(Property.config), selectinload(Property.units.and_(Unit.deleted_at.is_(None))))
-    )
+def _reach_arguments(reach: Reach) -> tuple[UUID, list[UUID] | None]:
+    return reach.tenant_id, None if reach.property_ids is None else sorted(reach.property_ids)
 
 
-def _answer(found: Property) -> PropertyWithUnits:
-    units = sorted(found.units, key=lambda unit: unit.label)
-    return PropertyWithUnits(
-        id=found.id,
-        name=found.name,
-        address=found.address,
-        config=_config(found.config),
-        units=[UnitOfProperty(unit.id, unit.label) for unit in units],
-    )
-
-
-def _config(config: PropertyConfig | None) -> ConfigOfProperty | None:
-    return None if config is None else ConfigOfProperty(config.expected_interval, config.billing_start_month)
+async def _with_units(
+    connection: "PoolConnectionProxy[asyncpg.Record]", rows: list[asyncpg.Record]
+) -> list[PropertyWithUnits]:
+    """The properties in `rows`, and their units by one statement for all."""
+    units: dict[UUID, list[UnitOfProperty]] = {row["id"]: [] for row in rows}
+    for property_id, unit_id, label in await connection.fetch(UNITS, list(units)):
+        units[property_id].append(UnitOfProperty(unit_id, label))
+    return [
+        PropertyWithUnits(
+            property_id,
+            name,
+            address,
+            config=None if expected_interval is None else ConfigOfProperty(expected_interval, billing_start_month),
+            units=sorted(units[property_id], key=attrgetter("label")),
+        )
+        for property_id, name, address, expected_interval, billing_start_month in rows
+    ]

@@ -74,7 +74,7 @@ def id_in(building: Building, parameter: str) -> str:
     """The id in `building`, or another text that only it has, that stands in a URL for that parameter."""
     match parameter:
         case "q":
-            return list(building.meters)[-1]
+            return building.property_name.split()[-1]
         case "installation_id":
             return str(building.installation_ids[0])
         case "property_id" | "unit_id" | "gateway_id":

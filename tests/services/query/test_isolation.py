@@ -8,7 +8,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.database import QueryDatabase
@@ -63,15 +62,15 @@ async def test_a_statement_without_a_filter_meets_only_the_tenant_that_is_set(
     query_database: QueryDatabase, buildings: tuple[Building, Building], engine: AsyncEngine, table: str
 ) -> None:
     ours, _ = buildings
-    everything = select(Base.metadata.tables[table])
+    everything = str(select(Base.metadata.tables[table]))
     async with engine.connect() as connection:
-        all_rows = len((await connection.execute(everything)).all())
-    async with query_database.session_within(Reach(ours.tenant_id)) as session:
-        our_rows = len((await session.execute(everything)).all())
+        all_rows = len((await connection.execute(text(everything))).all())
+    async with query_database.driver_within(Reach(ours.tenant_id)) as driver:
+        our_rows = len(await driver.fetch(everything))
     assert 0 < our_rows == all_rows / 2
     # A setting ends with its transaction: the same connection, out of the pool again, sees nothing.
-    async with query_database.engine.connect() as connection:
-        assert (await connection.execute(everything)).all() == []
+    async with query_database.driver() as driver:
+        assert await driver.fetch(everything) == []
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table != "tenant"])
@@ -79,24 +78,26 @@ async def test_a_narrowed_caller_meets_only_the_properties_that_are_set(
     query_database: QueryDatabase, buildings: tuple[Building, Building], table: str
 ) -> None:
     ours, theirs = buildings
-    everything = select(Base.metadata.tables[table])
+    everything = str(select(Base.metadata.tables[table]))
 
-    async def rows(*property_ids: UUID) -> int:
-        async with query_database.session_within(Reach(ours.tenant_id, frozenset(property_ids))) as session:
-            return len((await session.execute(everything)).all())
+    async def rows(reach: Reach) -> int:
+        async with query_database.driver_within(reach) as connection:
+            return len(await connection.fetch(everything))
 
-    async with query_database.session_within(Reach(ours.tenant_id)) as session:
-        all_of_ours = len((await session.execute(everything)).all())
-    assert await rows(ours.property_id) == await rows(ours.property_id, theirs.property_id) == all_of_ours > 0
-    assert await rows(theirs.property_id) == await rows() == 0
+    async def rows_of(*property_ids: UUID) -> int:
+        return await rows(Reach(ours.tenant_id, frozenset(property_ids)))
+
+    all_of_ours = await rows(Reach(ours.tenant_id))
+    assert await rows_of(ours.property_id) == await rows_of(ours.property_id, theirs.property_id) == all_of_ours > 0
+    assert await rows_of(theirs.property_id) == await rows_of() == 0
 
 
 async def test_the_query_role_cannot_read_readings_by_itself(
     query_database: QueryDatabase, buildings: tuple[Building, Building]
 ) -> None:
-    with pytest.raises(DBAPIError, match="permission denied for table reading"):
-        async with query_database.session_within(Reach(buildings[0].tenant_id)) as session:
-            await session.execute(text("SELECT FROM reading"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table reading"):
+        async with query_database.driver_within(Reach(buildings[0].tenant_id)) as connection:
+            await connection.fetch("SELECT FROM reading")
 
 
 async def take_filters_away(engine: AsyncEngine) -> None:
@@ -214,7 +215,7 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
         open_to_all = Conditions(("$1::uuid IS NOT NULL",), ("true",), (ours.tenant_id,))
         monkeypatch.setattr(installation_filters, "installations_within", lambda _: open_to_all)
         monkeypatch.setattr(installations, "installations_within", lambda _: open_to_all)
-        monkeypatch.setattr(properties, "properties_within", lambda _: [])
+        monkeypatch.setattr(properties, "WITHIN_REACH", "$1::uuid IS NOT NULL AND ($2::uuid[] IS NULL OR true)")
         monkeypatch.setattr(installations, "ROWS", installations.ROWS.replace("AND p.tenant_id = $1", ""))
     reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
     visible = set(ours.installation_ids[1:])
@@ -230,7 +231,7 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
     for installation_id in (*ours.installation_ids, *theirs.installation_ids):
         one = await installations.one_installation(query_database, reach=reach, installation_id=installation_id)
         assert (one is not None) == (installation_id in visible)
-    listed = await properties.properties_page(query_database, reach=reach, cursor=None, limit=10)
+    listed = await properties.properties_page(query_database, reach=reach, text="", cursor=None, limit=10)
     assert [item.id for item in listed.items] == [ours.property_id]
     for property_id in (ours.property_id, theirs.property_id):
         house = await properties.one_property(query_database, reach=reach, property_id=property_id)

@@ -1,14 +1,16 @@
 """`GET /properties` and `/properties/{id}`: buildings with their units and config."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import wraps
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import create_sessions
@@ -30,19 +32,22 @@ async def add_properties(engine: AsyncEngine, tenant_id: UUID, names: list[str])
             )
 
 
-@contextmanager
-def counted_statements() -> Iterator[list[str]]:
-    """The statements that SQLAlchemy sends while the block lasts."""
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that the driver sends from now on."""
     sent: list[str] = []
+    for name in ("execute", "fetch", "fetchrow", "fetchval"):
+        monkeypatch.setattr(asyncpg.Connection, name, _noted(getattr(asyncpg.Connection, name), sent))
+    return sent
 
-    def note(_: object, __: object, statement: str, *___: object) -> None:
+
+def _noted(send: Callable[..., Awaitable[Any]], sent: list[str]) -> Callable[..., Awaitable[Any]]:
+    @wraps(send)
+    async def noted(connection: object, statement: str, *arguments: object) -> Any:
         sent.append(statement)
+        return await send(connection, statement, *arguments)
 
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
+    return noted
 
 
 async def test_a_property_has_its_config_and_its_units_by_label(
@@ -82,18 +87,58 @@ async def test_properties_come_by_name_whatever_the_page_size(
 
 
 async def test_fifty_properties_take_as_many_statements_as_one(
-    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers, statements: list[str]
 ) -> None:
     tenant = (await create_building(engine)).tenant_id
     await add_properties(engine, tenant, [f"House {number:02}" for number in range(49)])
     counts = {}
     for limit in (1, 50):
-        with counted_statements() as sent:
-            page = (await client.get(f"/properties?limit={limit}", headers=headers(tenant))).json()
+        statements.clear()
+        page = (await client.get(f"/properties?limit={limit}", headers=headers(tenant))).json()
         assert len(page["items"]) == limit
         assert all(item["units"] and item["config"] for item in page["items"])
-        counts[limit] = len(sent)
-    assert counts == {1: 3, 50: 3}  # the tenant, the properties with their configs, the units
+        counts[limit] = len(statements)
+    assert counts == {1: 4, 50: 4}  # BEGIN with the tenant, the properties with their configs, the units, COMMIT
+
+
+@pytest.mark.parametrize(
+    ("sought", "found"),
+    [
+        ("søgade", ["Søgade 1", "Søgade 20"]),
+        ("GADE 2", ["Bygade 2", "Søgade 20"]),
+        ("testvej 2, 8000", ["100% Bolig", "Bygade 2", "Søgade 1", "Søgade 20"]),
+        ("0%", ["100% Bolig"]),
+        ("_", []),
+        ("\\", []),
+        ("nowhere", []),
+    ],
+)
+async def test_a_search_finds_properties_by_name_and_address_whatever_the_page_size(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers, sought: str, found: list[str]
+) -> None:
+    await add_properties(engine, (await create_building(engine)).tenant_id, ["Søgade 1"])  # another tenant's
+    tenant = (await create_building(engine)).tenant_id
+    await add_properties(engine, tenant, ["Søgade 20", "Bygade 2", "100% Bolig", "Søgade 1"])
+    for limit in (1, 2, 100):
+        met: list[str] = []
+        answer = await client.get("/properties", params={"q": sought, "limit": limit}, headers=headers(tenant))
+        met += [item["name"] for item in answer.json()["items"]]
+        while "next" in answer.links:
+            answer = await client.get(answer.links["next"]["url"], headers=headers(tenant))
+            met += [item["name"] for item in answer.json()["items"]]
+        assert met == found
+
+
+async def test_a_cursor_is_good_only_for_its_own_search(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers
+) -> None:
+    tenant = (await create_building(engine)).tenant_id
+    await add_properties(engine, tenant, ["A", "B"])
+    first = {"q": "Testvej", "limit": "1"}
+    cursor = (await client.get("/properties", params=first, headers=headers(tenant))).json()["next_cursor"]
+    for sought, status in (("Testvej", 200), ("Test", 400), ("", 400)):
+        other = {"q": sought, "cursor": cursor}
+        assert (await client.get("/properties", params=other, headers=headers(tenant))).status_code == status
 
 
 async def test_deleted_properties_and_units_are_gone(
