@@ -22,13 +22,12 @@ from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, page_answer
 from shared.http.problems import ProblemError, problems
-from shared.http.swift_route import SwiftRoute
 from shared.http.tokens import Caller
 
 
 def installations_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
     """Routes about installations; `reader` is the caller that may read them."""
-    router = APIRouter(tags=["installations"], route_class=SwiftRoute)
+    router = APIRouter(tags=["installations"])
 
     @router.get(
         "/installations",

@@ -22,7 +22,6 @@ from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, with_next_link
 from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
-from shared.http.swift_route import SwiftRoute
 from shared.http.times import Time
 from shared.http.tokens import Caller
 from shared.models import Medium
@@ -42,7 +41,7 @@ history of a unit spans an exchange. Up to {INSTALLATIONS_MAX} installations can
 
 def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
     """Routes about readings; `reader` is the caller that may read them."""
-    router = APIRouter(tags=["readings"], route_class=SwiftRoute)
+    router = APIRouter(tags=["readings"])
 
     @router.get(
         "/readings",
