@@ -38,6 +38,15 @@ class InstallationStatus(Base):
             text("last_reading_at NULLS FIRST"),
             "installation_id",
         ),
+        # They are few.
+        Index(
+            "ix_installation_status_not_fresh",
+            "tenant_id",
+            "state",
+            text("last_reading_at NULLS FIRST"),
+            "installation_id",
+            postgresql_where=text("state <> 'fresh'"),
+        ),
     )
 
     installation_id: Mapped[UUID] = mapped_column(ForeignKey("meter_installation.id"), primary_key=True)

@@ -6,20 +6,27 @@ from typing import Annotated
 from pydantic import Field
 
 from services.query.database import QueryDatabase
-from services.query.queries.installation_filters import InstallationFilters, installations_with
+from services.query.queries.installation_filters import InstallationFilters, are_in_few_places, installations_with
 from shared.http.reach import Reach
 from shared.models import Medium
 
+# Most are fresh: those that are not are looked up in their own index, and the rest is.
 COUNTS = """
+WITH found AS MATERIALIZED (
+    SELECT i.id, i.medium FROM meter_installation i WHERE {of_installation}
+), not_fresh AS MATERIALIZED (
+    SELECT s.installation_id, s.state FROM installation_status s WHERE {of_status} AND s.state <> 'fresh'{of_few}
+)
 SELECT count(*),
-       count(*) FILTER (WHERE s.state = 'never_seen'),
-       count(*) FILTER (WHERE s.state = 'fresh'),
-       count(*) FILTER (WHERE s.state = 'stale'),
-       i.medium
-FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
-WHERE {of_installation} AND {of_status}
-GROUP BY i.medium
-ORDER BY i.medium"""
+       count(*) FILTER (WHERE not_fresh.state = 'never_seen'),
+       count(*) FILTER (WHERE not_fresh.state IS NULL),
+       count(*) FILTER (WHERE not_fresh.state = 'stale'),
+       found.medium
+FROM found LEFT JOIN not_fresh ON not_fresh.installation_id = found.id
+GROUP BY found.medium
+ORDER BY found.medium"""
+
+OF_FEW = " AND s.installation_id = ANY (ARRAY(SELECT id FROM found))"
 
 
 @dataclass(slots=True)
@@ -53,8 +60,9 @@ async def installations_summary(
 ) -> InstallationsSummary:
     """The counts of the installations within `reach` that `filters` let through."""
     conditions = installations_with(reach, filters)
+    statement = COUNTS.format(**conditions.texts, of_few=OF_FEW if are_in_few_places(reach, filters) else "")
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        rows = await connection.fetch(COUNTS.format(**conditions.texts), *conditions.arguments)
+        rows = await connection.fetch(statement, *conditions.arguments)
     by_medium = [MediumCounts(*row) for row in rows]
     return InstallationsSummary(
         total=sum(one.total for one in by_medium),

@@ -25,7 +25,12 @@ from services.query.queries.fields import (
     UnitLabel,
     Value,
 )
-from services.query.queries.installation_filters import InstallationFilters, installations_with, installations_within
+from services.query.queries.installation_filters import (
+    InstallationFilters,
+    are_in_few_places,
+    installations_with,
+    installations_within,
+)
 from services.query.queries.installation_order import ORDERS, InstallationSort, stretches_after
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.pages import Page
@@ -63,7 +68,7 @@ ALL = """
 
 # The same, but not far: enough when many are let through.
 NEAR = """
-    FROM (SELECT s.* FROM installation_status s WHERE {of_status} ORDER BY {order} LIMIT 1000) s
+    FROM (SELECT s.* FROM installation_status s WHERE {of_status} ORDER BY {order} LIMIT {near}) s
     CROSS JOIN LATERAL (
         SELECT i.* FROM meter_installation i WHERE i.id = s.installation_id AND {of_installation} LIMIT 1
     ) i"""
@@ -74,6 +79,9 @@ FOUND = """
     WHERE {of_status} AND s.installation_id = ANY (ARRAY(
         SELECT i.id FROM meter_installation i WHERE {of_installation}
     ))"""
+
+NEAR_ROWS = 1000
+"""So far the filters are tried on the rows of the order, one by one."""
 
 PLACED, OF_READING = 13, 4
 """So many columns are fields of the one and of the other."""
@@ -174,8 +182,11 @@ async def installations_page(
     after = None if cursor is None else decode_cursor(cursor, order.position, scope=scope)
     conditions = installations_with(reach, filters)
     is_narrowed = reach.property_ids is not None or filters.are_of_installation
-    # By serial a walk looks at the installation first, and so never at a status in vain.
-    sources = [NEAR, FOUND] if is_narrowed and sort is not InstallationSort.METER_SERIAL else [ALL]
+    if sort is InstallationSort.METER_SERIAL or not is_narrowed:
+        # By serial a walk looks at the installation first, and so never at a status in vain.
+        sources = [ALL]
+    else:
+        sources = [FOUND] if are_in_few_places(reach, filters) else [NEAR, FOUND]
     rows: list[asyncpg.Record] = []
     async with database.driver_within(reach, plan_each_time=is_narrowed or filters.states is not None) as connection:
         for stretch in stretches_after(conditions, sort, after):
@@ -223,7 +234,7 @@ async def _first(
 def _rows(source: str, conditions: Conditions, *, order: str, limit: int) -> tuple[Any, ...]:
     """The statement and its arguments."""
     arguments = (*conditions.arguments, limit)
-    texts = {"order": order, "limit": f"${len(arguments)}"}
+    texts = {"order": order, "near": str(NEAR_ROWS), "limit": f"${len(arguments)}"}
     return ROWS.format(source=source.format(**conditions.texts, **texts), **texts), *arguments
 
 

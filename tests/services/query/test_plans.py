@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.query.database import QueryDatabase
 from services.query.queries.installation_filters import InstallationFilters
 from services.query.queries.installation_order import InstallationSort
+from services.query.queries.installation_summary import installations_summary
 from services.query.queries.installations import installations_page
 from shared.http.reach import Reach
 from shared.models import InstallationState, Medium
@@ -82,6 +83,15 @@ async def plans(
         yield opened, seen
 
 
+async def half_of_the_properties(engine: AsyncEngine) -> Reach:
+    """What a caller may see who is narrowed to half of the properties of the big tenant."""
+    async with engine.connect() as connection:
+        found = await connection.scalars(
+            text("SELECT id FROM property WHERE tenant_id = :big ORDER BY id LIMIT 100"), {"big": BIG}
+        )
+        return Reach(BIG, frozenset(found))
+
+
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The parts of a plan that ran."""
     if plan["Actual Loops"]:
@@ -96,6 +106,15 @@ def rows_read(plan: dict[str, Any]) -> int:
         round(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
         for node in nodes(plan)
         if node.get("Relation Name") not in {None, "property"}
+    )
+
+
+def statuses_read(plan: dict[str, Any]) -> int:
+    """How many rows of `installation_status` were looked at."""
+    return sum(
+        round(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
+        for node in nodes(plan)
+        if node.get("Relation Name") == "installation_status"
     )
 
 
@@ -151,3 +170,43 @@ async def test_a_search_reads_serials_from_the_index_and_statuses_only_of_what_i
                 assert node["Actual Loops"] * node["Actual Rows"] <= 1_200, (sort, sought)
             if node.get("Relation Name") == "meter_installation":
                 assert node["Node Type"] in {"Index Only Scan", "Index Scan"}, (sort, sought)
+
+
+@pytest.mark.parametrize("state", [InstallationState.STALE, InstallationState.NEVER_SEEN])
+async def test_those_of_one_state_that_is_not_fresh_are_a_range_of_an_index(
+    plans: tuple[QueryDatabase, list[dict[str, Any]]], state: InstallationState
+) -> None:
+    database, seen = plans
+    filters = InstallationFilters(states=frozenset({state}))
+    for sort in (InstallationSort.LONGEST_SILENT, InstallationSort.LATEST_READING):
+        page = await installations_page(database, reach=Reach(BIG), filters=filters, sort=sort, cursor=None, limit=99)
+        assert len(page.items) == 99
+    assert max(map(rows_read, seen)) <= 3 * 100
+
+
+async def test_a_caller_of_many_properties_does_not_read_them_all_for_a_page_by_serial(
+    plans: tuple[QueryDatabase, list[dict[str, Any]]], engine: AsyncEngine
+) -> None:
+    database, seen = plans
+    page = await installations_page(
+        database,
+        reach=await half_of_the_properties(engine),
+        filters=InstallationFilters(),
+        sort=InstallationSort.METER_SERIAL,
+        cursor=None,
+        limit=99,
+    )
+    assert len(page.items) == 99
+    assert sum(map(statuses_read, seen)) == 100
+    assert sum(map(rows_read, seen)) < INSTALLATIONS / 4
+
+
+async def test_the_summary_looks_up_the_status_only_of_those_that_are_not_fresh(
+    plans: tuple[QueryDatabase, list[dict[str, Any]]], engine: AsyncEngine
+) -> None:
+    database, seen = plans
+    for reach, counted in ((Reach(BIG), INSTALLATIONS), (await half_of_the_properties(engine), INSTALLATIONS / 2)):
+        seen.clear()
+        summary = await installations_summary(database, reach=reach, filters=InstallationFilters())
+        assert summary.total == counted
+        assert 0 < sum(map(statuses_read, seen)) < INSTALLATIONS / 5
