@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from fastapi import Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query
 
 from shared.clock import utc_now
-from shared.http.authentication import caller_with
+from shared.http.authentication import Authenticate, caller_with
+from shared.http.problems import answer_with_problems
 from shared.http.rate_limit import RateLimit
 from shared.http.token_verifier import SharedSecret, TokenVerifier
 from shared.http.tokens import Caller, issue_token
@@ -20,11 +21,31 @@ SECRET = "a secret of the tests, long enough"
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx2.AsyncClient]:
+def reader() -> Authenticate:
+    tokens = TokenVerifier(SharedSecret(SECRET), audience="mbus", issuer=None, clock=utc_now)
+    return caller_with("readings:read", tokens, RateLimit(per_s=0, burst=1))
+
+
+def caller_of(app: FastAPI) -> httpx2.AsyncClient:
+    token = issue_token(
+        secret=SECRET,
+        audience="mbus",
+        issuer=None,
+        subject="tests",
+        tenant_id=uuid4(),
+        scopes=["readings:read"],
+        now=utc_now(),
+        lifetime=timedelta(minutes=5),
+    )
+    client = client_of(app)
+    client.headers["Authorization"] = f"Bearer {token}"
+    return client
+
+
+@pytest.fixture
+async def client(reader: Authenticate) -> AsyncIterator[httpx2.AsyncClient]:
     """A caller of a service with two routes."""
     app = create()
-    tokens = TokenVerifier(SharedSecret(SECRET), audience="mbus", issuer=None, clock=utc_now)
-    reader = caller_with("readings:read", tokens, RateLimit(per_s=0, burst=1))
 
     @app.get("/things/{thing_id}")
     async def things(
@@ -43,18 +64,7 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
     async def nothing(caller: Annotated[Caller, Depends(reader)]) -> None:
         del caller
 
-    token = issue_token(
-        secret=SECRET,
-        audience="mbus",
-        issuer=None,
-        subject="tests",
-        tenant_id=uuid4(),
-        scopes=["readings:read"],
-        now=utc_now(),
-        lifetime=timedelta(minutes=5),
-    )
-    async with client_of(app) as client:
-        client.headers["Authorization"] = f"Bearer {token}"
+    async with caller_of(app) as client:
         yield client
 
 
@@ -114,3 +124,67 @@ async def test_who_may_not_come_in_learns_nothing_of_the_parameters(client: http
     answer = await client.get(f"/things/1?{query}", headers={"Authorization": "Bearer none"})
     assert answer.status_code == 401
     assert "size" not in answer.text
+
+
+async def colour_of(colour: str) -> str:
+    return colour
+
+
+async def size_of(size: int = 0) -> int:
+    return size
+
+
+async def weight_of(weight: int = 0) -> int:
+    return weight
+
+
+@pytest.mark.parametrize(
+    ("path", "declared"),
+    [
+        ("/plain/things", "number and size"),
+        ("/coloured/things", "number, size and colour"),
+        ("/twice/around/things", "number, size, weight and colour"),
+        ("/direct", "number, size and weight"),
+    ],
+)
+async def test_what_the_application_and_including_routers_add_belongs_to_the_route(
+    reader: Authenticate, path: str, declared: str
+) -> None:
+    inner, outer = APIRouter(), APIRouter()
+
+    @inner.get("/things")
+    async def things(number: int = 0) -> int:
+        return number
+
+    app = FastAPI(dependencies=[Depends(reader), Depends(size_of)])
+    answer_with_problems(app)
+    outer.include_router(inner, prefix="/around", dependencies=[Depends(colour_of)])
+    app.include_router(inner, prefix="/plain")
+    app.include_router(inner, prefix="/coloured", dependencies=[Depends(colour_of)])
+    app.include_router(outer, prefix="/twice", dependencies=[Depends(weight_of)])
+    app.add_api_route("/direct", things, dependencies=[Depends(weight_of)])
+    names = set(declared.replace(" and ", ", ").split(", "))
+    async with caller_of(app) as client:
+        good = "&".join(f"{name}=1" for name in names)
+        assert (await client.get(f"{path}?{good}")).json() == 1
+        for name in {"number", "size", "weight", "colour"} - names:
+            refused = await client.get(f"{path}?{good}&{name}=1")
+            assert refused.json()["detail"] == f"{name}: is no parameter of this route, which has {declared}"
+
+
+async def test_who_may_come_in_can_be_asked_where_a_router_is_included(reader: Authenticate) -> None:
+    router = APIRouter()
+
+    @router.get("/things")
+    async def things() -> int:
+        return 1
+
+    app = create()
+    app.include_router(router, prefix="/open")
+    app.include_router(router, prefix="/closed", dependencies=[Depends(reader)])
+    async with client_of(app) as stranger:
+        assert (await stranger.get("/open/things?a=1")).status_code == 200
+        assert (await stranger.get("/closed/things?a=1")).status_code == 401
+    async with caller_of(app) as client:
+        assert (await client.get("/closed/things")).status_code == 200
+        assert (await client.get("/closed/things?a=1")).status_code == 422
