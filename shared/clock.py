@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
 
+Monotonic = Callable[[], float]
+"""Seconds from some moment on, which no change of the machine's time moves."""
+
 
 def utc_now() -> datetime:
     """The time of this machine, with its zone (UTC)."""

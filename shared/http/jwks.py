@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
 import jwt
 
+from shared.clock import Monotonic
 from shared.http.health import Check
 from shared.http.signing_keys import ALGORITHMS, KeySetError, SigningKey, fitting, keys_of
 from shared.http.tokens import KeysAwayError, TokenError
@@ -27,8 +28,6 @@ COOLDOWN_S = 10.0
 
 FETCH_TIMEOUT_S = 5.0
 ANSWER_MAX_BYTES = 256 * 1024
-
-Monotonic = Callable[[], float]
 
 log = get_logger(__name__)
 

@@ -1,13 +1,12 @@
 """How much one tenant may ask in a time: a token bucket for each, of which only a time is kept."""
 
 import time
-from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
-Monotonic = Callable[[], float]
+from shared.clock import Monotonic
 
 RatePerS = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Burst = Annotated[int, Field(ge=1, le=1_000_000)]
