@@ -44,6 +44,8 @@ class Operation:
     path: str
     parameters: tuple[Parameter, ...]
     required: frozenset[str]
+    orders: tuple[Mapping[str, str], ...]
+    """Each parameter and value that the list can be sorted by, or nothing where it has one order only."""
 
     @property
     def takes_a_cursor(self) -> bool:
@@ -102,7 +104,7 @@ def secured_operations() -> Iterator[Operation]:
                 assert method == "get", "say how tests are to make a request that is no GET"
                 parameters = operation.get("parameters", [])
                 required = frozenset(it["name"] for it in parameters if it["required"])
-                yield Operation(path, tuple(map(_parameter, parameters)), required)
+                yield Operation(path, tuple(map(_parameter, parameters)), required, tuple(_orders(parameters)))
 
 
 def _parameter(described: dict[str, Any]) -> Parameter:
@@ -110,6 +112,16 @@ def _parameter(described: dict[str, Any]) -> Parameter:
     assert where in {"path", "query"}, "say how tests are to set a header or a cookie"
     is_list = schema.get("type") == "array"
     return Parameter(described["name"], where == "path", schema["items"] if is_list else schema, is_list)
+
+
+def _orders(parameters: list[dict[str, Any]]) -> Iterator[Mapping[str, str]]:
+    chosen = {it["name"]: it["schema"] for it in parameters if it["name"] in {"sort", "order"}}
+    schemas = document()["components"]["schemas"]
+    for name, schema in chosen.items():
+        for value in schemas[schema["$ref"].rpartition("/")[2]]["enum"]:
+            yield {name: value}
+    if not chosen:
+        yield {}
 
 
 def _several(value: str | list[str]) -> list[str]:
