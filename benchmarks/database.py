@@ -32,7 +32,7 @@ async def open_database(server_url: str, *, service_role: str, hypertable: bool 
 
     `hypertable=False` makes `reading` a plain table also where TimescaleDB is loaded.
     """
-    name = f"mbus_bench_{secrets.token_hex(4)}"
+    name = new_name()
     password = secrets.token_urlsafe(16)
     base = make_url(server_url)
     owner_url = base.set(database=name).render_as_string(hide_password=False)
@@ -56,6 +56,11 @@ async def open_database(server_url: str, *, service_role: str, hypertable: bool 
         await execute_outside(
             server_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'DROP ROLE IF EXISTS "{name}"'
         )
+
+
+def new_name() -> str:
+    """What nothing on the server is called yet."""
+    return f"mbus_bench_{secrets.token_hex(4)}"
 
 
 async def scalar(url: str, query: str) -> str:

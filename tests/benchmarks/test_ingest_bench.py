@@ -11,6 +11,7 @@ from benchmarks.ingest.load import Fleet, body, messages, register_fleet
 from benchmarks.ingest.run import Size, as_json, run_bench
 from benchmarks.place import DURABILITY, BenchServers
 from shared.database import open_engine
+from tests.benchmarks.left_behind import Made
 from tests.support.servers import Servers
 
 SMALL = Size(messages=2_000, readings=20, rounds=1, singles=2_000)
@@ -31,7 +32,10 @@ async def test_every_reading_of_the_load_is_there_once_and_in_the_messages_as_in
     assert list(messages(Fleet({}), count=0, readings=1, seed=1)) == []
 
 
-async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(servers: Servers) -> None:
+async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(monkeypatch)
     bench = run_bench(
         BenchServers(servers.database_url, servers.broker_url, servers.management_url),
         SMALL,
@@ -51,14 +55,8 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
     assert result.readings == 40_000
     assert result.ratio_to_row_at_a_time == pytest.approx(result.readings_per_s / result.row_at_a_time_per_s, rel=0.05)
     assert result.batch_sizes.commits > 0
-    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
-        left = await connection.scalars(
-            text(
-                "SELECT datname FROM pg_database WHERE datname LIKE 'mbus_bench%'"
-                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'mbus_bench%'"
-            )
-        )
-        assert left.all() == []
+    assert made.names
+    assert await made.left_behind(servers.database_url) == []
 
 
 async def _keeps_what_it_confirms(servers: Servers) -> bool:

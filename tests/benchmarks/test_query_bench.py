@@ -15,7 +15,7 @@ from benchmarks.query.full import FullSize, run_full
 from benchmarks.query.run import Size, as_json, run_bench
 from benchmarks.query.sameness import check_sameness
 from benchmarks.query.servers import Server, drive
-from shared.database import open_engine
+from tests.benchmarks.left_behind import Made
 from tests.support.servers import Servers
 
 SMALL = Extent(tenants=2, properties=1, heard=60, hours=150)
@@ -59,9 +59,11 @@ async def test_the_data_is_as_large_as_was_asked_for(engine: AsyncEngine) -> Non
         assert await connection.scalar(text("SELECT count(*) FROM installation_status WHERE state = 'fresh'")) > 60
 
 
-async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(servers: Servers) -> None:
+async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_login(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size = Size(extent=SMALL, rounds=1, seconds=0.4, connections=2)
-    before = await _of_benches(servers)
+    made = Made(monkeypatch)
     async with asyncio.timeout(60):
         result = await run_bench(servers.database_url, size, hypertable=True, full=None, tell=print)
     figures = as_json(result)
@@ -74,7 +76,8 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
     assert result.ratio_to_orm > 1
     assert result.noop_per_s > result.requests_per_s
     assert result.readings == 9_000
-    assert await _of_benches(servers) <= before
+    assert made.names
+    assert await made.left_behind(servers.database_url) == []
 
 
 async def test_a_small_full_run_has_each_page_by_kind_of_table(servers: Servers) -> None:
@@ -112,15 +115,3 @@ async def test_other_readings_in_an_answer_end_the_bench() -> None:
             await check_sameness((first, other), CALLS, limit=1)
         with pytest.raises(BenchError, match="answers 1 items"):
             await check_sameness((first, same), CALLS, limit=2)
-
-
-async def _of_benches(servers: Servers) -> set[str]:
-    """The databases and logins of all benches that run on the server."""
-    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
-        names = await connection.scalars(
-            text(
-                "SELECT datname FROM pg_database WHERE datname LIKE 'mbus_bench%'"
-                " UNION ALL SELECT rolname FROM pg_roles WHERE rolname LIKE 'mbus_bench%'"
-            )
-        )
-        return set(names)
