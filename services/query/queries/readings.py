@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from pydantic import Field
 
@@ -106,19 +105,18 @@ async def readings_of_one(
     Its cursor is the time of the last item; raises `CursorError` for what is no time.
     """
     period = _narrowed(period, cursor)
-    async with database.driver() as connection:
-        try:
-            ((items, next_time),) = await connection.fetch(
-                PAGE_OF_ONE[period.order],
-                reach.tenant_id,
-                reach.property_ids,
-                installation_id,
-                period.after,
-                period.before,
-                limit,
-            )
-        except asyncpg.NoDataFoundError:
-            return None
+    async with database.driver_for(reach.tenant_id) as connection:
+        ((is_there, items, next_time),) = await connection.fetch(
+            PAGE_OF_ONE[period.order],
+            reach.tenant_id,
+            reach.property_ids,
+            installation_id,
+            period.after,
+            period.before,
+            limit,
+        )
+    if not is_there:
+        return None
     return _written(items, None if next_time is None else format_time(next_time))
 
 
@@ -131,25 +129,24 @@ async def readings_of_several(
     """
     scope = ("readings", reach.tenant_id, _filters(selection), period)
     at_time, at_id = (None, None) if cursor is None else decode_cursor(cursor, tuple[datetime, UUID], scope=scope)
-    async with database.driver() as connection:
-        try:
-            ((items, next_time, next_id),) = await connection.fetch(
-                PAGE_OF_SEVERAL[period.order],
-                reach.tenant_id,
-                reach.property_ids,
-                selection.installation_ids,
-                selection.property_ids,
-                selection.unit_ids,
-                selection.media,
-                period.after,
-                period.before,
-                at_time,
-                at_id,
-                limit,
-                INSTALLATIONS_MAX,
-            )
-        except asyncpg.ProgramLimitExceededError as error:
-            raise TooManyInstallationsError(int(str(error.detail))) from None
+    async with database.driver_for(reach.tenant_id) as connection:
+        ((selected, items, next_time, next_id),) = await connection.fetch(
+            PAGE_OF_SEVERAL[period.order],
+            reach.tenant_id,
+            reach.property_ids,
+            selection.installation_ids,
+            selection.property_ids,
+            selection.unit_ids,
+            selection.media,
+            period.after,
+            period.before,
+            at_time,
+            at_id,
+            limit,
+            INSTALLATIONS_MAX,
+        )
+    if selected > INSTALLATIONS_MAX:
+        raise TooManyInstallationsError(selected)
     return _written(items, None if next_time is None else encode_cursor((next_time, next_id), scope=scope))
 
 

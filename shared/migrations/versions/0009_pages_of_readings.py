@@ -55,6 +55,9 @@ WITHIN_REACH = """
     before := coalesce(before, 'infinity');
 """
 
+# What is not as it must be is told in a column and not by an exception: that would be an ERROR with its statement in
+# the server's log, as often as a caller likes.
+
 # The time zone is UTC here, which PostgreSQL writes in another way than all the rest of the API.
 IN_UTC = """items := replace(items, '+00:00"', 'Z"');"""
 
@@ -64,17 +67,17 @@ ITEM = "r.meter_installation_id, r.timestamp, r.value, r.rssi_dbm, r.battery_lev
 def page_of_one(to: Direction) -> str:
     """One range of the primary key, with one row more than the page, which tells whether there is a next one."""
     return f"""
-        CREATE FUNCTION readings_{to.name}({ONE}, OUT items text, OUT next_time timestamptz)
+        CREATE FUNCTION readings_{to.name}({ONE}, OUT is_there boolean, OUT items text, OUT next_time timestamptz)
         {AS_READER} AS $$
         BEGIN
             {WITHIN_REACH}
-            IF NOT EXISTS (
+            is_there := EXISTS (
                 SELECT FROM public.meter_installation i
                 WHERE i.id = of_installation AND i.tenant_id = of_tenant
                   AND (of_properties IS NULL OR EXISTS (
-                      SELECT FROM public.unit u WHERE u.id = i.unit_id AND u.property_id = ANY (of_properties)))
-            ) THEN
-                RAISE EXCEPTION 'no such installation' USING ERRCODE = 'no_data_found';
+                      SELECT FROM public.unit u WHERE u.id = i.unit_id AND u.property_id = ANY (of_properties))));
+            IF NOT is_there THEN
+                RETURN;
             END IF;
             SELECT string_agg(row_to_json(p.r)::text, ',') FILTER (WHERE p.place <= page_size),
                    CASE WHEN count(*) > page_size
@@ -98,7 +101,7 @@ def page_of_several(to: Direction) -> str:
     """A few readings of each, the best of which are a threshold; then more of those that have more above it."""
     return f"""
         CREATE FUNCTION readings_of_several_{to.name}(
-            {SEVERAL}, OUT items text, OUT next_time timestamptz, OUT next_id uuid)
+            {SEVERAL}, OUT selected int, OUT items text, OUT next_time timestamptz, OUT next_id uuid)
         {AS_READER} AS $$
         DECLARE
             wanted int := page_size + 1;  -- one more than the page, which tells whether there is a next one
@@ -110,12 +113,12 @@ def page_of_several(to: Direction) -> str:
             {WITHIN_REACH}
             unread := public.installations_selected(
                 of_tenant, of_properties, installation_ids, property_ids, unit_ids, media);
-            IF cardinality(unread) > most THEN
-                RAISE EXCEPTION 'too many installations'
-                    USING ERRCODE = 'program_limit_exceeded', DETAIL = cardinality(unread);
+            selected := cardinality(unread);
+            IF selected > most THEN
+                RETURN;
             END IF;
             {to.near} := {to.nearer}({to.near}, at_time {to.back} interval '1 microsecond');
-            each := ceil(1.5 * wanted / nullif(cardinality(unread), 0));
+            each := ceil(1.5 * wanted / nullif(selected, 0));
             WHILE cardinality(unread) > 0 LOOP
                 found := ARRAY(
                     SELECT a.r

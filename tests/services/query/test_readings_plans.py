@@ -38,8 +38,10 @@ EXPLAIN_WHAT_RUNS_INSIDE = """
     SET client_min_messages = log
 """
 PAGES = {
-    "one": "SELECT * FROM readings_{order}($1, NULL, $2, $3, $4, $5)",
-    "several": "SELECT * FROM readings_of_several_{order}($1, NULL, $2, NULL, NULL, NULL, $3, $4, NULL, NULL, $5, 100)",
+    "one": "SELECT items FROM readings_{order}($1, NULL, $2, $3, $4, $5)",
+    "several": (
+        "SELECT items FROM readings_of_several_{order}($1, NULL, $2, NULL, NULL, NULL, $3, $4, NULL, NULL, $5, 100)"
+    ),
 }
 CASES = [
     (order, after, before)
