@@ -86,7 +86,7 @@ NEAR_ROWS = 1000
 PLACED, OF_READING = 13, 4
 """So many columns are fields of the one and of the other."""
 
-SUCCESSOR = """
+NEIGHBOUR = """
 SELECT i.id FROM installation_status s JOIN meter_installation i ON i.id = s.installation_id
 WHERE {of_installation} AND {of_status} ORDER BY i.installed_at DESC, i.id LIMIT 1"""
 
@@ -209,8 +209,13 @@ async def one_installation(
         row = await connection.fetchrow(*_rows(ALL, this, order="installation_id", limit=1))
         if row is None:
             return None
-        successor = await connection.fetchval(SUCCESSOR.format(**after_it.texts), *after_it.arguments)
-    fields = [*_fields(row), row["deleted_at"], row["replaces_id"], successor]
+        # The one before it may have been elsewhere, in a property that is not within reach.
+        before_it = installations_within(reach).also("i.id = {}", row["replaces_id"])
+        predecessor, successor = [
+            await connection.fetchval(NEIGHBOUR.format(**those.texts), *those.arguments)
+            for those in (before_it, after_it)
+        ]
+    fields = [*_fields(row), row["deleted_at"], predecessor, successor]
     return InstallationWithHistory(*fields)
 
 
