@@ -27,8 +27,16 @@ class DatabaseAwayError(Exception):
         super().__init__("the database has not answered yet")
 
 
+class NoFreeConnectionError(Exception):
+    """All connections of a pool were in use for as long as one may wait for one."""
+
+    def __init__(self) -> None:
+        super().__init__("no connection was free in time")
+
+
 DATABASE_FAILURES: tuple[type[Exception], ...] = (
     DatabaseAwayError,
+    NoFreeConnectionError,
     OSError,  # TimeoutError and ConnectionError among them: what a connect raises, unwrapped
     DBAPIError,
     PoolTimeoutError,
@@ -51,7 +59,12 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # asyncpg's DataError; the others speak of the connection
     # The driver is confused in this way when the server closes a connection in the moment in which it is used.
-    return isinstance(error, asyncpg.InternalClientError | DatabaseAwayError | OSError | PoolTimeoutError)
+    return was_busy(error) or isinstance(error, asyncpg.InternalClientError | DatabaseAwayError | OSError)
+
+
+def was_busy(error: BaseException) -> bool:
+    """Whether the service waited in vain for one of its own connections, all of which others were using."""
+    return isinstance(error, NoFreeConnectionError | PoolTimeoutError)
 
 
 def took_too_long(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from shared.http.answers import json_answer
 from shared.http.cursors import CursorError
 from shared.http.methods import allowed_methods
 from shared.http.response_headers import SAFE_HEADERS
-from shared.service_database import DATABASE_FAILURES, is_away, took_too_long
+from shared.service_database import DATABASE_FAILURES, is_away, took_too_long, was_busy
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -141,8 +141,10 @@ async def _bad_cursor(_: Request, error: Exception) -> Response:
 
 
 async def _database_failure(_: Request, error: Exception) -> Response:
+    retry_after = {"Retry-After": str(RETRY_AFTER_S)}
+    if was_busy(error):
+        return _answer(503, "No connection to the database was free in time. Try again.", headers=retry_after)
     if is_away(error):
-        retry_after = {"Retry-After": str(RETRY_AFTER_S)}
         return _answer(503, "The database cannot be reached. Try again.", headers=retry_after)
     if took_too_long(error):
         return _answer(504, "The database did not answer in time; the query was cancelled.")

@@ -121,4 +121,5 @@ async def test_who_waits_for_a_free_connection_is_told_to_try_again(
                     await watcher.rollback()
             answer = await client.get(url, headers=caller)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "No connection to the database was free" in answer.json()["detail"]
         assert (await holder).status_code == 200

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.query.database import TENANT_CONNECTIONS
 from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.processes import running
 from tests.support.databases import Database
@@ -47,7 +48,7 @@ async def test_the_statements_of_clients_that_go_away_end_within_a_second(
         for _ in range(2):
             async with locked(engine):
                 asked = [asyncio.create_task(client.get(url, headers=caller)) for _ in range(10)]
-                await waiting_are(10, engine)
+                await waiting_are(TENANT_CONNECTIONS, engine)
                 for one in asked:
                     one.cancel()
                 await asyncio.wait(asked)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -69,7 +69,7 @@ async def test_a_statement_without_a_filter_meets_only_the_tenant_that_is_set(
         our_rows = len(await driver.fetch(everything))
     assert 0 < our_rows == all_rows / 2
     # A setting ends with its transaction: the same connection, out of the pool again, sees nothing.
-    async with query_database.driver() as driver:
+    async with query_database.driver_for(uuid4()) as driver:
         assert await driver.fetch(everything) == []
 
 
@@ -136,7 +136,7 @@ async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_l
         """How many readings of the building each way to ask for them finds."""
         reach_of_it = (None, None) if reach is None else (reach.tenant_id, reach.property_ids)
         installations, properties, units = building.installation_ids, [building.property_id], [building.unit_id]
-        async with query_database.driver() as connection:
+        async with query_database.driver_for(uuid4()) as connection:
             selections = (
                 (installations, None, None, None),
                 (installations, properties, units, ["heat"]),
@@ -145,10 +145,7 @@ async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_l
                 (None, None, None, ["heat"]),
             )
             found = [await connection.fetchval(SEVERAL, *reach_of_it, *selection) for selection in selections]
-            try:
-                found.append(await connection.fetchval(ONE, *reach_of_it, installations[0]))
-            except asyncpg.NoDataFoundError:
-                found.append(None)
+            found.append(await connection.fetchval(ONE, *reach_of_it, installations[0]))
         ids = [str(one) for one in building.installation_ids]
         return {0 if items is None else sum(items.count(one) for one in ids) for items in found}
 
@@ -169,7 +166,7 @@ async def test_the_page_functions_leave_no_tenant_behind_on_the_connection(
     query_database: QueryDatabase, buildings: tuple[Building, Building]
 ) -> None:
     ours, _ = buildings
-    async with query_database.driver() as connection:
+    async with query_database.driver_for(uuid4()) as connection:
         assert await connection.fetchval(ONE, ours.tenant_id, None, ours.installation_ids[0]) is not None
         assert await connection.fetch("SELECT FROM meter_installation") == []
 
@@ -192,6 +189,11 @@ async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: As
         }
 
 
+async def all_properties(engine: AsyncEngine) -> list[UUID]:
+    async with engine.connect() as connection:
+        return list(await connection.scalars(text("SELECT id FROM property")))
+
+
 @pytest.mark.parametrize("lock", ["the code's filters alone", "the database's policies alone"])
 async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_apart(
     query_database: QueryDatabase, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, lock: str
@@ -207,6 +209,15 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
             ),
             {"tenant": ours.tenant_id, "moved": ours.installation_ids[0]},
         )
+        # What was there before and after one that the caller sees is in that property.
+        await connection.execute(
+            text("UPDATE meter_installation SET replaces_id = :before WHERE id = :after"),
+            [
+                {"before": ours.installation_ids[0], "after": ours.installation_ids[1]},
+                {"before": ours.installation_ids[1], "after": ours.installation_ids[0]},
+                {"before": ours.installation_ids[1], "after": ours.installation_ids[2]},
+            ],
+        )
     if lock == "the code's filters alone":
         async with engine.begin() as connection:
             for table in TABLES:
@@ -216,14 +227,29 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
         monkeypatch.setattr(installation_filters, "installations_within", lambda _: open_to_all)
         monkeypatch.setattr(installations, "installations_within", lambda _: open_to_all)
         monkeypatch.setattr(properties, "WITHIN_REACH", "$1::uuid IS NOT NULL AND ($2::uuid[] IS NULL OR true)")
-        monkeypatch.setattr(installations, "ROWS", installations.ROWS.replace("AND p.tenant_id = $1", ""))
+        for module, name, of_tenant in (
+            (installations, "ROWS", "AND p.tenant_id = $1"),
+            (installation_filters, "WITH_TEXT", "p.tenant_id = $1 AND "),
+            (installation_filters, "OF_PROPERTIES", "p.tenant_id = $1 AND "),
+        ):
+            statement = getattr(module, name)
+            assert of_tenant in statement
+            monkeypatch.setattr(module, name, statement.replace(of_tenant, ""))
     reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
     visible = set(ours.installation_ids[1:])
-    for sort in InstallationSort:
+
+    async def listed(filters: InstallationFilters, sort: InstallationSort) -> set[UUID]:
         page = await installations.installations_page(
-            query_database, reach=reach, filters=InstallationFilters(), sort=sort, cursor=None, limit=10
+            query_database, reach=reach, filters=filters, sort=sort, cursor=None, limit=10
         )
-        assert {item.id for item in page.items} == visible, sort
+        return {item.id for item in page.items}
+
+    every_property = frozenset(await all_properties(engine))
+    for sort in InstallationSort:
+        assert await listed(InstallationFilters(), sort) == visible, sort
+        assert await listed(InstallationFilters(text="e"), sort) == visible, sort
+        assert await listed(InstallationFilters(property_ids=every_property), sort) == visible, sort
+        assert await listed(InstallationFilters(property_ids=every_property - {ours.property_id}), sort) == set(), sort
     summary = await installation_summary.installations_summary(
         query_database, reach=reach, filters=InstallationFilters()
     )
@@ -231,8 +257,11 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
     for installation_id in (*ours.installation_ids, *theirs.installation_ids):
         one = await installations.one_installation(query_database, reach=reach, installation_id=installation_id)
         assert (one is not None) == (installation_id in visible)
-    listed = await properties.properties_page(query_database, reach=reach, text="", cursor=None, limit=10)
-    assert [item.id for item in listed.items] == [ours.property_id]
+        if one is not None:
+            neighbours = {one.replaces_id, one.replaced_by_id} - {None}
+            assert neighbours == visible - {installation_id}
+    houses = await properties.properties_page(query_database, reach=reach, text="", cursor=None, limit=10)
+    assert [item.id for item in houses.items] == [ours.property_id]
     for property_id in (ours.property_id, theirs.property_id):
         house = await properties.one_property(query_database, reach=reach, property_id=property_id)
         assert (house is not None) == (property_id == ours.property_id)
@@ -250,7 +279,7 @@ async def test_a_connection_whose_transaction_could_not_be_ended_sees_no_tenant_
         async with asyncio.timeout(0.1), query_database.driver_within(reach) as connection:
             await connection.fetch("SELECT pg_sleep(60)")
     for _ in range(3):
-        async with query_database.driver() as connection:
+        async with query_database.driver_for(uuid4()) as connection:
             assert await connection.fetch(statement) == []
             assert await connection.fetchval("SELECT current_setting('mbus.tenant_id', true)") in {None, ""}
     async with query_database.driver_within(reach) as connection:
