@@ -12,6 +12,9 @@ CLIENT_CLOSED_REQUEST = 499
 """What proxies call it. Nobody receives it; the metrics count it."""
 
 
+NO_BODY: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
 class StopForDepartures:
     """ASGI middleware that cancels a request when its client disconnects before it was answered."""
 
@@ -48,8 +51,10 @@ class _Request:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._body_ended = self._started = self._answered = self._left = False
-        self._taken: deque[Message] | None = None
+        self._started = self._answered = self._left = False
+        # No route reads what came as a body with GET, so that its end would never be seen: it is none, and dropped.
+        self._body_ended = scope["method"] in {"GET", "HEAD"}
+        self._taken: deque[Message] = deque([NO_BODY] if self._body_ended else [])
         self._watch: asyncio.Task[None] | None = None
 
     async def run(self, app: ASGIApp) -> None:
@@ -71,14 +76,14 @@ class _Request:
                 self._watch.cancel()
 
     async def receive(self) -> Message:
-        if self._watch is not None:
-            if self._taken:
-                return self._taken.popleft()
-            await asyncio.shield(self._watch)
-            return {"type": "http.disconnect"}
-        message = await self._receive()
-        self._body_ended = not message.get("more_body", False)
-        return message
+        if self._taken:
+            return self._taken.popleft()
+        if self._watch is None and not self._body_ended:
+            message = await self._receive()
+            self._body_ended = not message.get("more_body", False)
+            return message
+        await asyncio.shield(self._watching())
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -90,15 +95,21 @@ class _Request:
 
     def _look(self) -> None:
         if self._body_ended or not _has_body(self._scope):
-            self._watch = self._task.get_loop().create_task(self._wait_for_disconnect())
+            self._watch = self._watching()
         else:
             # The body is the application's to read, and tells it of a disconnect.
             self._timer = self._task.get_loop().call_later(WATCHED_AFTER_S, self._look)
 
+    def _watching(self) -> asyncio.Task[None]:
+        if self._watch is None:
+            self._watch = self._task.get_loop().create_task(self._wait_for_disconnect())
+        return self._watch
+
     async def _wait_for_disconnect(self) -> None:
-        self._taken = deque()
         while (message := await self._receive())["type"] != "http.disconnect":
-            self._taken.append(message)
+            if not self._body_ended:
+                self._taken.append(message)
+                self._body_ended = not message.get("more_body", False)
         if not self._answered:
             self._left = True
             self._task.cancel()

@@ -196,6 +196,26 @@ async def test_a_body_comes_whole_and_a_client_that_leaves_after_it_is_noticed()
         assert (client.status, work.stopped) == (499 if leaves else 200, leaves)
 
 
+async def test_a_body_of_get_is_dropped_and_a_client_that_leaves_is_noticed() -> None:
+    work = Work()
+    client = Client(create_with(work), "/work", body=PARTS * 1000)
+    await work.started.wait()
+    while client.received <= 2 * 1000:
+        await turns()
+    assert not client.task.done()
+    client.left.set()
+    await client.task
+    assert (client.status, work.stopped) == (499, True)
+
+
+async def test_a_route_that_reads_the_body_of_get_finds_none() -> None:
+    work = Work()
+    work.done.set()
+    client = Client(create_with(work), "/late-body", body=PARTS)
+    await client.task
+    assert client.sent[1]["body"] == b"0"
+
+
 @pytest.mark.parametrize("body", [None, PARTS], ids=["none", "parts"])
 async def test_a_body_that_is_read_late_is_not_lost(body: list[Message] | None) -> None:
     work = Work()
