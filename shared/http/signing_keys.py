@@ -18,7 +18,7 @@ _ALGORITHM_OF = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25
 
 
 class KeySetError(ValueError):
-    """What the issuer published is no JWK Set."""
+    """What the issuer published is no JWK Set, or none of use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class SigningKey:
 
 
 def keys_of(published: bytes) -> list[SigningKey]:
-    """The keys of a JWK Set that may sign tokens; others in it are passed over. Raises `KeySetError`."""
+    """The keys of a JWK Set that may sign tokens, at least one; others are passed over. Raises `KeySetError`."""
     try:
         document = json.loads(published)
     except (ValueError, RecursionError):
@@ -39,7 +39,10 @@ def keys_of(published: bytes) -> list[SigningKey]:
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
         raise KeySetError("is not a JWK Set")
-    return [key for key in map(_signing_key, members) if key is not None]
+    keys = [key for key in map(_signing_key, members) if key is not None]
+    if not keys:
+        raise KeySetError("has no key that may sign tokens")
+    return keys
 
 
 def fitting(keys: Sequence[SigningKey], *, kid: str | None, algorithm: object) -> SigningKey | None:

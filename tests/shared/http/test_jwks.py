@@ -204,6 +204,19 @@ async def test_while_the_issuer_is_away_known_keys_go_on_for_so_long_and_no_long
         assert (await tokens.verify(good)).tenant_id == TENANT
 
 
+async def test_known_keys_go_on_when_the_issuer_publishes_none() -> None:
+    issuer, time = Issuer({"1": RSA}), Time()
+    async with verifying(issuer, time) as tokens:
+        good = token(RSA, kid="1")
+        await tokens.verify(good)
+        issuer.published.clear()
+        time.now += COOLDOWN_S
+        with pytest.raises(KeysAwayError):
+            await tokens.verify(token(EC, kid="2"))
+        assert (await tokens.verify(good)).tenant_id == TENANT
+    assert len(issuer.asked) == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -218,9 +231,11 @@ async def test_while_the_issuer_is_away_known_keys_go_on_for_so_long_and_no_long
         httpx2.Response(200, content=b"[" * 100_000),
         httpx2.Response(200, json=[]),
         httpx2.Response(200, json={"keys": {}}),
+        httpx2.Response(200, json={"keys": []}),
+        httpx2.Response(200, json={"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "1"}]}),
         httpx2.Response(200, content=b'{"keys": [' + b" " * 300_000 + b"]}"),
     ],
-    ids=range(12),
+    ids=range(14),
 )
 async def test_an_answer_that_is_no_key_set_is_an_issuer_that_is_away(answer: httpx2.Response | Exception) -> None:
     issuer = Issuer({"1": RSA})
@@ -268,11 +283,17 @@ async def test_one_who_stops_waiting_for_the_keys_stops_nobody_else() -> None:
 
 async def test_it_is_ready_when_it_has_keys() -> None:
     issuer, time = Issuer({"1": RSA}), Time()
+    published = issuer.published.copy()
+    issuer.published.clear()
     keys = JwksKeys(URL, transport=issuer.transport, monotonic=time)
     (check,) = keys.readiness.values()
-    with pytest.raises(KeysAwayError):
-        await check()
     async with keys.open():
+        with pytest.raises(KeysAwayError):
+            await keys.key_for(token(RSA, kid="1"))
+        with pytest.raises(KeysAwayError):
+            await check()
+        issuer.published.extend(published)
+        time.now += COOLDOWN_S
         await keys.key_for(token(RSA, kid="1"))
         await check()
 
@@ -311,11 +332,9 @@ def test_a_key_that_cannot_sign_tokens_is_passed_over(member: object) -> None:
     assert [(key.kid, key.algorithm) for key in found] == [("good", "ES256")]
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"7", b'"keys"', b"{}", b'{"keys": null}', b"\xed\xa0\x80"])
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"7", b'"keys"', b"{}", b'{"keys": null}', b'{"keys": []}', b"\xed\xa0\x80"]
+)
 def test_what_is_no_key_set_is_said_to_be_none(body: bytes) -> None:
     with pytest.raises(KeySetError):
         keys_of(body)
-
-
-def test_a_set_without_keys_is_a_set() -> None:
-    assert keys_of(published()) == []
