@@ -5,13 +5,11 @@ from uuid import UUID
 
 from fastapi import Query
 
+from services.query.api.repeated import TIMES_MAX
 from services.query.api.search_text import search_text
 from services.query.queries.fields import GATEWAY_EXAMPLE, PROPERTY_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
 from shared.models import InstallationState, Medium
-
-AT_MOST = 100
-"""How often a parameter may be given."""
 
 GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
@@ -19,20 +17,20 @@ GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 async def which_installations(
     property_id: Annotated[
         tuple[UUID, ...],
-        Query(max_length=AT_MOST, description="In one of these properties.", examples=[[PROPERTY_EXAMPLE]]),
+        Query(max_length=TIMES_MAX, description="In one of these properties.", examples=[[PROPERTY_EXAMPLE]]),
     ] = (),
     unit_id: Annotated[
-        tuple[UUID, ...], Query(max_length=AT_MOST, description="In one of these units.", examples=[[UNIT_EXAMPLE]])
+        tuple[UUID, ...], Query(max_length=TIMES_MAX, description="In one of these units.", examples=[[UNIT_EXAMPLE]])
     ] = (),
     gateway_id: Annotated[
         tuple[GatewayId, ...],
         Query(
-            max_length=AT_MOST,
+            max_length=TIMES_MAX,
             description="Expected to be heard by one of these gateways.",
             examples=[[GATEWAY_EXAMPLE]],
         ),
     ] = (),
-    medium: Annotated[tuple[Medium, ...], Query(max_length=AT_MOST, description="Measuring one of these.")] = (),
+    medium: Annotated[tuple[Medium, ...], Query(max_length=TIMES_MAX, description="Measuring one of these.")] = (),
     q: Annotated[
         str, search_text("With this text in the serial or the property's name or address, whatever its case.")
     ] = "",
@@ -47,7 +45,7 @@ async def which_installations(
     )
 
 
-State = Annotated[tuple[InstallationState, ...], Query(max_length=AT_MOST, description="In one of these states.")]
+State = Annotated[tuple[InstallationState, ...], Query(max_length=TIMES_MAX, description="In one of these states.")]
 Stale = Annotated[bool | None, Query(description="In the state `stale`, or in any other.")]
 
 

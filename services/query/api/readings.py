@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.query.api.repeated import TIMES_MAX
 from services.query.database import QueryDatabase
 from services.query.queries.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.readings import (
@@ -25,8 +26,6 @@ from shared.http.problems import BadFieldsError, FieldError, ProblemError, probl
 from shared.http.times import Time
 from shared.http.tokens import Caller
 from shared.models import Medium
-
-IDS_MAX = 100
 
 DESCRIPTION = f"""\
 Readings by time, of one installation or of several.
@@ -55,28 +54,30 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, Depends(reader)],
         installation_id: Annotated[
-            list[UUID] | None,
+            tuple[UUID, ...],
             Query(
-                max_length=IDS_MAX, description="Whose readings; can be repeated.", examples=[[INSTALLATION_EXAMPLE]]
+                max_length=TIMES_MAX, description="Whose readings; can be repeated.", examples=[[INSTALLATION_EXAMPLE]]
             ),
-        ] = None,
+        ] = (),
         property_id: Annotated[
-            list[UUID] | None,
+            tuple[UUID, ...],
             Query(
-                max_length=IDS_MAX,
+                max_length=TIMES_MAX,
                 description="Of installations in this property, or in these.",
                 examples=[[PROPERTY_EXAMPLE]],
             ),
-        ] = None,
+        ] = (),
         unit_id: Annotated[
-            list[UUID] | None,
+            tuple[UUID, ...],
             Query(
-                max_length=IDS_MAX, description="Of installations in this unit, or in these.", examples=[[UNIT_EXAMPLE]]
+                max_length=TIMES_MAX,
+                description="Of installations in this unit, or in these.",
+                examples=[[UNIT_EXAMPLE]],
             ),
-        ] = None,
+        ] = (),
         medium: Annotated[
-            list[Medium] | None, Query(max_length=len(Medium), description="Of installations that measure this.")
-        ] = None,
+            tuple[Medium, ...], Query(max_length=TIMES_MAX, description="Of installations that measure this.")
+        ] = (),
         after: Annotated[
             Time | None, Query(description="Only readings later than this time.", examples=[TIME_EXAMPLE])
         ] = None,
@@ -99,11 +100,11 @@ async def _page(
     database: QueryDatabase, caller: Caller, selection: Selection, period: Period, *, cursor: str | None, limit: int
 ) -> WrittenPage:
     match selection:
-        case Selection(None, None, None, None):
+        case Selection((), (), (), ()):
             raise BadFieldsError(
                 [FieldError("query", "installation_id", "or property_id, unit_id or medium must be given")]
             )
-        case Selection([installation_id], None, None, None):
+        case Selection((installation_id,), (), (), ()):
             page = await readings_of_one(
                 database,
                 reach=caller.reach,

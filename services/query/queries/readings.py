@@ -81,12 +81,12 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which installations: those that fulfil every filter that is not None, each by any of its values."""
+    """Which installations: those that fulfil every filter, each by any of its values. An empty one is none."""
 
-    installation_ids: list[UUID] | None = None
-    property_ids: list[UUID] | None = None
-    unit_ids: list[UUID] | None = None
-    media: list[Medium] | None = None
+    installation_ids: tuple[UUID, ...] = ()
+    property_ids: tuple[UUID, ...] = ()
+    unit_ids: tuple[UUID, ...] = ()
+    media: tuple[Medium, ...] = ()
 
 
 class TooManyInstallationsError(Exception):
@@ -134,10 +134,10 @@ async def readings_of_several(
             PAGE_OF_SEVERAL[period.order],
             reach.tenant_id,
             reach.property_ids,
-            selection.installation_ids,
-            selection.property_ids,
-            selection.unit_ids,
-            selection.media,
+            selection.installation_ids or None,
+            selection.property_ids or None,
+            selection.unit_ids or None,
+            selection.media or None,
             period.after,
             period.before,
             at_time,
@@ -162,10 +162,10 @@ def _narrowed(period: Period, cursor: str | None) -> Period:
     return Period(time if period.after is None else max(time, period.after), period.before, period.order)
 
 
-def _filters(selection: Selection) -> list[list[str] | None]:
+def _filters(selection: Selection) -> list[list[str]]:
     """The selection as its cursors know it: the order in which ids were given does not matter."""
     of_all = (selection.installation_ids, selection.property_ids, selection.unit_ids, selection.media)
-    return [None if values is None else sorted(map(str, values)) for values in of_all]
+    return [sorted(map(str, values)) for values in of_all]
 
 
 def _written(items: str | None, next_cursor: str | None) -> WrittenPage:
