@@ -9,7 +9,8 @@ your token has, and nothing of any other. What is another tenant's does not exis
 **Tokens.** Every call has a bearer token (a JWT) with the scope `readings:read`. It may be narrowed to some properties.
 
 **Pages.** A list answers one page. `next_cursor` is where the next one begins: pass it as `cursor` with the same other
-parameters, or follow the `Link` header. Rows that arrive meanwhile shift nothing.
+parameters, or follow the `Link` header. Rows that arrive meanwhile shift nothing; but an installation that is heard
+meanwhile moves in an order by latest reading, and may be met twice or not at all. By `meter_serial` nothing moves.
 
 **Times** are UTC in answers (`2026-11-01T05:00:00Z`). In parameters any offset is fine; escape its `+` as `%2B`, though
 one that arrives as a space is understood.

@@ -18,7 +18,7 @@ _MEANINGS = {
     "403": "The token lacks the scope.",
     "413": "The request's body is too large.",
     "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",
-    "429": "The tenant asks too much at once.",
+    "429": "The tenant asks too often, or too much at the same time.",
     "503": "The service cannot answer now.",
     "504": "The database took too long; the query was cancelled.",
 }

@@ -119,6 +119,26 @@ async def test_a_foreign_or_tampered_cursor_is_answered_as_a_text_that_is_none(
         assert (answer.status_code, answer.text) == (400, refused.text), bad
 
 
+async def test_the_cursor_of_one_installations_readings_is_a_time_that_any_list_gives_and_opens_only_ones_own(
+    client: httpx2.AsyncClient, headers: Headers, tenants: tuple[Building, Building]
+) -> None:
+    ours, theirs = tenants
+
+    async def page(building: Building, parameters: str) -> httpx2.Response:
+        url = f"/readings?limit=1&{parameters}"
+        return await client.get(url, headers=headers(building.tenant_id))
+
+    own_meter = f"installation_id={ours.installation_ids[0]}"
+    foreign = (await page(theirs, f"installation_id={theirs.installation_ids[0]}")).json()["next_cursor"]
+    answer = await page(ours, f"{own_meter}&cursor={foreign}")
+    assert answer.json() == (await page(ours, f"{own_meter}&before={foreign}")).json()
+    assert {item["meter_installation_id"] for item in answer.json()["items"]} == {str(ours.installation_ids[0])}
+    assert (await page(ours, f"installation_id={theirs.installation_ids[0]}&cursor={foreign}")).status_code == 404
+    of_several = (await page(ours, f"property_id={ours.property_id}")).json()["next_cursor"]
+    for no_time in ("no-cursor", of_several):
+        assert (await page(ours, f"{own_meter}&cursor={no_time}")).status_code == 400
+
+
 def tampered(cursor: str) -> list[str]:
     def other(at: int) -> str:
         return cursor[:at] + ("B" if cursor[at] == "A" else "A") + cursor[at + 1 :]
