@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
@@ -25,15 +26,30 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class HttpApp(FastAPI):
-    """A FastAPI whose OpenAPI document says what its answers really look like."""
+    """A FastAPI whose OpenAPI document says what its answers really look like, and is made once."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._described: dict[str, Any] | None = None
+        self._encoded: dict[str, bytes] = {}
 
     @override
     def openapi(self) -> dict[str, Any]:
-        """The document; making it again changes nothing."""
+        """The document; it is another one when routes were added."""
         document = super().openapi()
-        document_errors(document)
-        document_shapes(document)
+        if document is not self._described:
+            document_errors(document)
+            document_shapes(document)
+            self._described, self._encoded = document, {}
         return document
+
+    def openapi_json(self, root_path: str) -> bytes:
+        """The document for those who meet the service under `root_path`, as the server or its mounts say."""
+        document = self.openapi()
+        if root_path not in self._encoded:
+            here = [{"url": root_path}] if root_path else []
+            self._encoded[root_path] = msgspec.json.encode({**document, "servers": [*here, *document["servers"]]})
+        return self._encoded[root_path]
 
 
 def create_http_app(
@@ -59,13 +75,14 @@ def create_http_app(
         servers=[{"url": "/", "description": "Where this document was fetched from."}],
         openapi_tags=[{"name": name, "description": about} for name, about in {**(tags or {}), **OPERATIONS}.items()],
         lifespan=lifespan,
+        openapi_url=None,  # FastAPI's own encodes the document for each request
         docs_url=None,  # FastAPI's own loads its scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health_router(readiness, registry))
-    app.include_router(docs_router(title))
+    app.include_router(docs_router(title, app.openapi_json))
     # The last one added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=body_max_bytes)
     app.add_middleware(StopForDepartures)

@@ -1,5 +1,9 @@
-"""`/docs`: the API to read and to try out, by scripts of this service's own: people paste their tokens into it."""
+"""`/openapi.json` and `/docs`: the API to read and to try out.
 
+The page's scripts are this service's own, because people paste their tokens into it.
+"""
+
+from collections.abc import Callable
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -18,14 +22,21 @@ POLICY = (
 """Nothing is loaded from anywhere else, and nothing sent there. The page starts itself by a script within it."""
 
 
-def docs_router(title: str) -> APIRouter:
-    """The page and its three files, which are those of the package fastapi-offline."""
+def docs_router(title: str, document: Callable[[str], bytes]) -> APIRouter:
+    """The page, its three files, which are those of the package fastapi-offline, and what `document` gives for it.
+
+    `document` is asked with the path that the service is met under, without a slash at its end.
+    """
     router = APIRouter(include_in_schema=False)
     folder = files("fastapi_offline") / "static"
 
+    @router.get("/openapi.json")
+    async def openapi(request: Request) -> Response:
+        return Response(document(_root_of(request)), media_type="application/json")
+
     @router.get("/docs")
     async def docs(request: Request) -> Response:
-        root = request.scope.get("root_path", "").rstrip("/")
+        root = _root_of(request)
         page = get_swagger_ui_html(
             openapi_url=f"{root}/openapi.json",
             title=title,
@@ -43,3 +54,8 @@ def docs_router(title: str) -> APIRouter:
         return FileResponse(str(folder / name), media_type=FILES[name], headers={"Cache-Control": "max-age=86400"})
 
     return router
+
+
+def _root_of(request: Request) -> str:
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")

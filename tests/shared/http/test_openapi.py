@@ -4,6 +4,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import httpx2
+import pytest
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel, TypeAdapter
 
@@ -97,3 +98,30 @@ async def test_what_is_no_problem_keeps_its_media_type_and_the_document_has_a_pa
         document = await document_of(client)
         assert (await client.get("/docs")).status_code == 200
     assert document["paths"]["/readyz"]["get"]["responses"]["503"]["content"].keys() == {"application/json"}
+
+
+async def test_the_document_is_made_once_and_anew_when_there_are_more_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr("shared.http.app.document_shapes", made.append)
+    app = create_wishes()
+    async with client_of(app) as client:
+        first, second = [await client.get("/openapi.json") for _ in range(2)]
+        assert first.headers["content-type"] == "application/json"
+        assert (len(made), first.content) == (1, second.content)
+        assert app.openapi() == first.json()
+
+        @app.get("/late")
+        async def late() -> None: ...
+
+        assert "/late" in (await document_of(client))["paths"]
+    assert len(made) == 2
+
+
+async def test_the_document_names_the_path_that_the_service_is_met_under() -> None:
+    app = create_wishes()
+    async with client_of(app) as client:
+        for root_path in ("", "/query", ""):
+            app.root_path = root_path
+            path = f"{root_path}/openapi.json"
+            urls = [server["url"] for server in (await client.get(path)).json()["servers"]]
+            assert urls == ([root_path, "/"] if root_path else ["/"])
