@@ -83,7 +83,7 @@ async def test_a_statement_that_takes_too_long_is_cancelled_and_says_so(
 async def test_a_statement_may_take_so_long_as_is_set_by_both_ways_to_the_database(
     settings: QuerySettings, headers: Headers, database: Database, route: str
 ) -> None:
-    app = create_app(settings.model_copy(update={"statement_timeout_s": 0.2}))
+    app = create_app(settings.model_copy(update={"statement_timeout_s": 1}))
     async with (
         open_engine(database.owner_url, application_name="mbus-tests") as owner,
         app.router.lifespan_context(app),
@@ -103,7 +103,7 @@ async def test_who_waits_for_a_free_connection_is_told_to_try_again(
     monkeypatch: pytest.MonkeyPatch, settings: QuerySettings, headers: Headers, database: Database
 ) -> None:
     monkeypatch.setattr("services.query.database.DRIVER_CONNECTIONS", 1)
-    monkeypatch.setattr("services.query.database.FREE_CONNECTION_S", 0.1)
+    monkeypatch.setattr("services.query.database.FREE_CONNECTION_S", 0.5)
     app = create_app(settings)
     async with (
         open_engine(database.owner_url, application_name="mbus-tests") as owner,

@@ -45,7 +45,7 @@ async def test_the_statements_of_clients_that_go_away_end_with_them(
     url = route.format(building.installation_ids[0])
     caller = headers(building.tenant_id)
     variables = {"MBUS_QUERY_DATABASE_URL": database.query_url, "MBUS_JWT_SECRET": SECRET}
-    async with running(variables) as (_, base_url), httpx2.AsyncClient(base_url=base_url) as client:
+    async with running(variables) as (_, base_url), httpx2.AsyncClient(base_url=base_url, timeout=30) as client:
         assert (await client.get(url, headers=caller)).status_code == 200
         for _ in range(2):
             async with locked(engine):

@@ -39,7 +39,7 @@ async def test_a_tenant_all_of_whose_requests_wait_for_a_lock_does_not_hold_up_a
             async with engine.connect() as watcher, asyncio.timeout(10):
                 while await watcher.scalar(WAITING) != TENANT_CONNECTIONS:
                     await watcher.rollback()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(5):
                 answer = await client.get("/properties", headers=headers(theirs.tenant_id))
             assert (answer.status_code, len(answer.json()["items"])) == (200, 1)
             refused = [await one for one in islice(asyncio.as_completed(asked), 30 - TENANT_CONNECTIONS)]

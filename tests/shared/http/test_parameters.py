@@ -81,6 +81,7 @@ async def test_what_a_route_takes_it_takes_and_a_list_more_than_once(client: htt
         ("size=1&size=1", {"size": "may be given only once"}),
         ("size=1&size=2&size=3", {"size": "may be given only once"}),
         ("sise=1", {"sise": "is no parameter of this route, which has colour, size and from"}),
+        ("sise=1&size=x", {"sise": "is no parameter of this route, which has colour, size and from"}),
         ("from_=1", {"from_": "is no parameter of this route, which has colour, size and from"}),
         ("agent=1&agent=2", {"agent": "is no parameter of this route, which has colour, size and from"}),
         ("thing_id=1", {"thing_id": "is no parameter of this route, which has colour, size and from"}),
