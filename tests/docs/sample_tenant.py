@@ -27,7 +27,7 @@ class Meter:
     unit: str
     medium: str
     unit_of_measure: str
-    first_value: float
+    last_value: float
     silent_for: timedelta | None
     """Since its last reading; None if it was never heard."""
 
@@ -35,16 +35,16 @@ class Meter:
 TENANT_ID = id_of("tenant")
 BUILDINGS = {"Havnegade 12": ("1. tv", "1. th"), "Skovvej 3": ("Hall",)}
 METERS = (
-    Meter("71440145", "1. tv", "heat", "kWh", 1234.5, 0 * HOUR),
-    Meter("71440146", "1. tv", "cold_water", "m3", 88.125, 0 * HOUR),
-    Meter("71440147", "1. th", "heat", "kWh", 907.25, 77 * HOUR),
+    Meter("71440145", "1. tv", "heat", "kWh", 1235.75, 0 * HOUR),
+    Meter("71440146", "1. tv", "cold_water", "m3", 89.375, 0 * HOUR),
+    Meter("71440147", "1. th", "heat", "kWh", 908.5, 77 * HOUR),
     Meter("71440148", "1. th", "cold_water", "m3", 0, None),
-    Meter("2124589c", "Hall", "electricity", "kWh", 20541.5, 1 * HOUR),
+    Meter("2124589c", "Hall", "electricity", "kWh", 20542.75, 1 * HOUR),
 )
 
 
 async def create_sample_tenant(engine: AsyncEngine) -> None:
-    """Two buildings with five meters. Each that is heard has readings of six hours."""
+    """Two buildings with five meters. Each that is heard has seven hourly readings."""
     async with create_sessions(engine).begin() as session:
         session.add(Tenant(id=TENANT_ID, slug="sample", name="Sample"))
         await session.flush()
@@ -82,15 +82,15 @@ async def _add_meter(session: AsyncSession, meter: Meter) -> None:
         await _set_status(session, installation_id, state="never_seen", since=MOUNTED_LAST_AT)
         return
     newest = NOW.replace(minute=0) - meter.silent_for
-    for number in range(6):
-        at = newest - (5 - number) * HOUR
+    for hours in range(7):
+        at = newest - hours * HOUR
         await session.execute(
             text("INSERT INTO reading VALUES (:id, :at, :value, :received, :rssi, :battery)"),
             {
                 "id": installation_id,
                 "at": at,
-                "value": meter.first_value + number / 4,
-                "rssi": -71 - number % 3,
+                "value": meter.last_value - hours / 4,
+                "rssi": -73 + hours % 3,
                 "battery": 96 if meter.medium != "electricity" else None,
                 "received": at + timedelta(seconds=12),
             },

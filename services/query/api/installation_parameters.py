@@ -41,7 +41,7 @@ async def which_installations(
         property_ids=frozenset(property_id),
         unit_ids=frozenset(unit_id),
         gateway_ids=frozenset(gateway_id),
-        text=q,
+        text=q.strip(),
     )
 
 

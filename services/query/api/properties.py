@@ -35,7 +35,7 @@ def properties_router(database: QueryDatabase, reader: Authenticate) -> APIRoute
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,
     ) -> Response:
-        page = await properties_page(database, reach=caller.reach, text=q, cursor=cursor, limit=limit)
+        page = await properties_page(database, reach=caller.reach, text=q.strip(), cursor=cursor, limit=limit)
         return page_answer(request, page)
 
     @router.get(

@@ -102,7 +102,7 @@ async def _page(
     match selection:
         case Selection((), (), (), ()):
             raise BadFieldsError(
-                [FieldError("query", "installation_id", "or property_id, unit_id or medium must be given")]
+                [FieldError("query", "installation_id", "is missing: give it, or property_id, unit_id or medium")]
             )
         case Selection((installation_id,), (), (), ()):
             page = await readings_of_one(

@@ -44,7 +44,7 @@ PAGE_OF_SEVERAL = {
 
 @dataclass(slots=True)
 class Reading:
-    """What a meter showed at a time, as the functions of the database write it."""
+    """What a meter showed at a time. `meter_installation_id` and `timestamp` together are its identity."""
 
     meter_installation_id: InstallationId
     timestamp: MeasuredAt

@@ -135,6 +135,19 @@ async def test_a_cursor_is_good_only_for_its_own_sort_and_filters(
         assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]
 
 
+@pytest.mark.parametrize("route", ["/installations", "/installations/summary"])
+async def test_spaces_pasted_along_are_no_part_of_the_sought_text(
+    client: httpx2.AsyncClient, headers: Headers, fleet: tuple[UUID, list[Mounted]], route: str
+) -> None:
+    tenant_id, everything = fleet
+    serial = everything[0].serial
+    pasted, typed, foreign = [
+        (await client.get(route, params={"q": sought}, headers=headers(tenant_id))).content
+        for sought in (f" {serial}\t\u00a0", serial, "nowhere to be found")
+    ]
+    assert pasted == typed != foreign
+
+
 @pytest.mark.parametrize("name", ["property_id", "unit_id", "gateway_id"])
 async def test_a_foreign_id_in_a_filter_finds_nothing_as_an_absent_one_does(
     client: httpx2.AsyncClient, headers: Headers, fleet: tuple[UUID, list[Mounted]], engine: AsyncEngine, name: str

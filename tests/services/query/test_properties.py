@@ -108,6 +108,7 @@ async def test_fifty_properties_take_as_many_statements_as_one(
         ("GADE 2", ["Bygade 2", "Søgade 20"]),
         ("testvej 2, 8000", ["100% Bolig", "Bygade 2", "Søgade 1", "Søgade 20"]),
         ("0%", ["100% Bolig"]),
+        ("\u00a0bygade 2\t ", ["Bygade 2"]),
         ("_", []),
         ("\\", []),
         ("nowhere", []),

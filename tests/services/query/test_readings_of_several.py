@@ -326,4 +326,4 @@ async def test_without_a_filter_the_answer_says_which_there_are(
 ) -> None:
     answer = await client_without_database.get("/readings?limit=1", headers=headers(uuid4()))
     assert answer.status_code == 422
-    assert answer.json()["detail"] == "installation_id: or property_id, unit_id or medium must be given"
+    assert answer.json()["detail"] == "installation_id: is missing: give it, or property_id, unit_id or medium"
