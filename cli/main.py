@@ -9,11 +9,10 @@ import typer
 
 from cli import (
     alerts,
-    asyncapi,
     bench,
+    documents,
     gateways,
     migrate,
-    openapi,
     publish,
     registry_import,
     simulate,
@@ -48,8 +47,7 @@ def create_app() -> typer.Typer:
         alerts,
         quarantine,
         dead_letters,
-        asyncapi,
-        openapi,
+        documents,
         bench,
     )
     for part in parts:
