@@ -11,7 +11,7 @@ from cli.options import duration
 from cli.settings import BrokerSettings
 from shared import topology
 from shared.counted import counted
-from shared.messages.alert_events import AlertEvent, decode
+from shared.messages.alert_events import AlertEvent, GatewayAlert, InstallationAlert, PipelineAlert, decode
 from shared.settings import load
 
 
@@ -65,10 +65,17 @@ async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float
 
 
 def _line(event: AlertEvent) -> str:
-    told = event.data
-    last = told.last_reading
-    heard = f"{last.value:g} {told.unit_of_measure} at {last.timestamp:%Y-%m-%d %H:%M:%SZ}" if last else "never heard"
-    return (
-        f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {told.medium} meter {told.meter_serial},"
-        f" {told.property_name}, {told.unit_label}: {heard}"
-    )
+    return f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {_told(event.data)}"
+
+
+def _told(told: InstallationAlert | GatewayAlert | PipelineAlert) -> str:
+    match told:
+        case InstallationAlert(last_reading=last):
+            value = f"{last.value:g} {told.unit_of_measure}" if last else ""
+            heard = f"{value} at {last.timestamp:%Y-%m-%d %H:%M:%SZ}" if last else "never heard"
+            return f"{told.medium} meter {told.meter_serial}, {told.property_name}, {told.unit_label}: {heard}"
+        case GatewayAlert(last_heard_at=heard_at):
+            heard = f"heard at {heard_at:%Y-%m-%d %H:%M:%SZ}" if heard_at else "never heard"
+            return f"gateway {told.gateway_id} of {counted(told.installations, 'meter')}: {heard}"
+        case PipelineAlert():
+            return f"since {told.since:%Y-%m-%d %H:%M:%SZ}: {told.reason}"

@@ -3,13 +3,13 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from services.alerts.queries import Subject
-from shared.messages.alert_events import SOURCE, AlertEvent, AlertEventType, InstallationAlert
+from services.alerts.queries.subjects import Subject
+from shared.messages.alert_events import SOURCE, AlertEventType, InstallationAlert, InstallationAlertEvent
 
 
-def alert_event(kind: AlertEventType, subject: Subject, *, alert_id: UUID, now: datetime) -> AlertEvent:
+def alert_event(kind: AlertEventType, subject: Subject, *, alert_id: UUID, now: datetime) -> InstallationAlertEvent:
     """The event of a transition at `now`. It is made once, with its id, and published again as it is."""
-    return AlertEvent(
+    return InstallationAlertEvent(
         id=str(uuid4()),
         source=SOURCE,
         type=kind.value,
@@ -21,6 +21,7 @@ def alert_event(kind: AlertEventType, subject: Subject, *, alert_id: UUID, now: 
             meter_serial=subject.meter_serial,
             medium=subject.medium,
             unit_of_measure=subject.unit_of_measure,
+            property_id=subject.property_id,
             property_name=subject.property_name,
             address=subject.address,
             unit_label=subject.unit_label,

@@ -9,9 +9,9 @@ from aio_pika.abc import AbstractChannel
 from faststream.rabbit import RabbitBroker
 
 from services.alerts.deliveries import deliver_pending
-from services.alerts.judgement import Judgement, PipelineView
 from services.alerts.metrics import AlertsMetrics
-from services.alerts.operations import sweep
+from services.alerts.operations.transitions import sweep
+from services.alerts.rules.judgement import Judgement, PipelineView
 from shared import topology
 from shared.broker import UNREACHABLE, broker_may_be_away, check
 from shared.clock import Clock

@@ -1,7 +1,8 @@
-"""`installation.stale` and `installation.recovered`: what subscribers of the `alerts` exchange receive."""
+"""What subscribers of the `alerts` exchange receive: events of installations and gateways, and of the pipeline."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,6 +17,10 @@ class AlertEventType(StrEnum):
 
     INSTALLATION_STALE = "installation.stale"
     INSTALLATION_RECOVERED = "installation.recovered"
+    GATEWAY_SILENT = "gateway.silent"
+    GATEWAY_RECOVERED = "gateway.recovered"
+    PIPELINE_DEGRADED = "pipeline.degraded"
+    PIPELINE_RECOVERED = "pipeline.recovered"
 
 
 class LastReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +33,7 @@ class LastReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person needs to find the meter. `since` is when it fell silent or was heard again."""
+    """What a person needs to find the meter. `since` is when it fell silent, or the reading that ended the silence."""
 
     alert_id: UUID
     tenant_id: UUID
@@ -36,6 +41,7 @@ class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
     meter_serial: str
     medium: str
     unit_of_measure: str
+    property_id: UUID
     property_name: str
     address: str
     unit_label: str
@@ -44,9 +50,46 @@ class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
     last_reading: LastReading | None
 
 
-AlertEvent = CloudEvent[InstallationAlert]
+class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person needs to find the gateway. `since` is when it was last heard, or when it was heard again.
+
+    `installations` is how many meters are expected by it; `addresses` are where these are. `last_heard_at` is None for
+    one that was never heard: then `since` of its silence is when it was registered.
+    """
+
+    alert_id: UUID
+    tenant_id: UUID
+    gateway_id: str
+    gateway_name: str
+    installations: int
+    addresses: list[str]
+    since: datetime
+    last_heard_at: datetime | None
+
+
+class PipelineAlert(msgspec.Struct, frozen=True, kw_only=True):
+    """For operators: since when silence is not judged, why, and up to when it was. In a recovery, of what ended."""
+
+    since: datetime
+    reason: str
+    judged_until: datetime | None
+
+
+InstallationAlertEvent = CloudEvent[InstallationAlert]
+GatewayAlertEvent = CloudEvent[GatewayAlert]
+PipelineAlertEvent = CloudEvent[PipelineAlert]
+AlertEvent = InstallationAlertEvent | GatewayAlertEvent | PipelineAlertEvent
 
 
 def decode(body: bytes) -> AlertEvent:
-    """Read an event; `msgspec.DecodeError` when it is none. Unknown fields are ignored."""
-    return msgspec.json.decode(body, type=AlertEvent)
+    """Read an event of any type; `msgspec.DecodeError` when it is none. Unknown fields are ignored."""
+    kind = msgspec.json.decode(body, type=CloudEvent[Any]).type
+    match kind.partition(".")[0]:
+        case "installation":
+            return msgspec.json.decode(body, type=InstallationAlertEvent)
+        case "gateway":
+            return msgspec.json.decode(body, type=GatewayAlertEvent)
+        case "pipeline":
+            return msgspec.json.decode(body, type=PipelineAlertEvent)
+        case _:
+            raise msgspec.ValidationError(f"no type of alert events: {kind!r}")

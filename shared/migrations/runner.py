@@ -17,7 +17,7 @@ MIGRATION_LOCK = 0x6D627573
 
 OLDEST_TIMESCALEDB = (2, 18)
 
-ROLES = (*SERVICE_ROLES, "mbus_reader")
+ROLES = (*SERVICE_ROLES, "mbus_reader", "mbus_alerts_api")
 
 
 class MigrationError(Exception):

@@ -1,9 +1,13 @@
 """The tables, one tight family a module."""
 
-from shared.models.alerting import Alert, Delivery, InstallationState, InstallationStatus
+from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, OpenedBecause
 from shared.models.base import Base
 from shared.models.gateway import Gateway
+from shared.models.gateway_status import GatewayHeard, GatewayState, GatewayStatus
+from shared.models.installation_status import InstallationState, InstallationStatus
 from shared.models.meter_installation import Medium, MeterInstallation, UnitOfMeasure
+from shared.models.pipeline import IngestSession, Pipeline
+from shared.models.policy import Policy
 from shared.models.property import Property, PropertyConfig, Unit
 from shared.models.reading import QuarantinedReading, Reading, ReadingCorrection
 from shared.models.registry_version import RegistryVersion
@@ -11,13 +15,22 @@ from shared.models.tenant import Tenant
 
 __all__ = [
     "Alert",
+    "AlertType",
     "Base",
+    "ClosedBecause",
     "Delivery",
     "Gateway",
+    "GatewayHeard",
+    "GatewayState",
+    "GatewayStatus",
+    "IngestSession",
     "InstallationState",
     "InstallationStatus",
     "Medium",
     "MeterInstallation",
+    "OpenedBecause",
+    "Pipeline",
+    "Policy",
     "Property",
     "PropertyConfig",
     "QuarantinedReading",

@@ -1,99 +1,101 @@
-"""What alerts knows and says: the status of each installation, the alerts, and their deliveries."""
+"""What alerts says: the alerts, and the events on their way out."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Double, ForeignKey, Index, SmallInteger, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
 
 
-class InstallationState(StrEnum):
-    """Whether an installation has been heard within its limit."""
+class AlertType(StrEnum):
+    """What an alert is about; the type of the event that opens it."""
 
-    NEVER_SEEN = "never_seen"
-    FRESH = "fresh"
-    STALE = "stale"
+    INSTALLATION_STALE = "installation.stale"
+    GATEWAY_SILENT = "gateway.silent"
 
 
-class InstallationStatus(Base):
-    """When an installation was last heard, by the reading's own timestamp, and what alerts thinks of it.
+class OpenedBecause(StrEnum):
+    """Why an alert was opened. Only silence is news: of a change of rules nobody is told, they made it."""
 
-    A trigger makes the row when the installation is registered; after that only alerts writes it. `due_at` is when
-    alerts looks at it again: never later than the moment at which it would turn stale, but often earlier, because a
-    reading does not move it (docs/architecture/staleness.md). A stale one has none: only a reading ends that.
-    """
+    SILENCE = "silence"
+    RULES_CHANGED = "rules_changed"
 
-    __tablename__ = "installation_status"
-    __table_args__ = (
-        CheckConstraint("state IN ('never_seen', 'fresh', 'stale')", name="state_is_known"),
-        Index("ix_installation_status_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index(
-            "ix_installation_status_longest_silent",
-            "tenant_id",
-            text("last_reading_at NULLS FIRST"),
-            "installation_id",
-        ),
-        # They are few.
-        Index(
-            "ix_installation_status_not_fresh",
-            "tenant_id",
-            "state",
-            text("last_reading_at NULLS FIRST"),
-            "installation_id",
-            postgresql_where=text("state <> 'fresh'"),
-        ),
-    )
 
-    installation_id: Mapped[UUID] = mapped_column(ForeignKey("meter_installation.id"), primary_key=True)
-    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id"))
-    state: Mapped[str] = mapped_column(server_default=text("'never_seen'"))
-    state_since: Mapped[datetime] = mapped_column(server_default=text("now()"))
-    last_reading_at: Mapped[datetime | None]
-    last_value: Mapped[float | None] = mapped_column(Double)
-    last_rssi_dbm: Mapped[int | None] = mapped_column(SmallInteger)
-    last_battery_level_pct: Mapped[int | None] = mapped_column(SmallInteger)
-    last_gateway_id: Mapped[str | None]
-    last_received_at: Mapped[datetime | None]
-    due_at: Mapped[datetime | None]
+class ClosedBecause(StrEnum):
+    """Why an alert was closed. Only being heard is news, and only where the silence was."""
+
+    HEARD = "heard"
+    RULES_CHANGED = "rules_changed"
+    REMOVED = "removed"
 
 
 class Alert(Base):
-    """A silence that was reported: open until the installation is heard again."""
+    """A silence of an installation or of a gateway: open until it is heard again.
+
+    `since` is when the silence began: the last reading, or what else it counts from.
+    """
 
     __tablename__ = "alert"
     __table_args__ = (
+        CheckConstraint("type IN ('installation.stale', 'gateway.silent')", name="type_is_known"),
+        CheckConstraint(
+            "(type = 'installation.stale') = (installation_id IS NOT NULL)"
+            " AND (type = 'gateway.silent') = (gateway_id IS NOT NULL)",
+            name="subject_fits_type",
+        ),
+        CheckConstraint("opened_because IN ('silence', 'rules_changed')", name="opened_because_is_known"),
+        CheckConstraint("closed_because IN ('heard', 'rules_changed', 'removed')", name="closed_because_is_known"),
+        CheckConstraint("(closed_at IS NULL) = (closed_because IS NULL)", name="closed_for_a_reason"),
+        CheckConstraint("(acknowledged_at IS NULL) = (acknowledged_by IS NULL)", name="acknowledged_by_somebody"),
+        CheckConstraint("(snoozed_until IS NULL) = (snoozed_by IS NULL)", name="snoozed_by_somebody"),
         Index("uq_alert_open", "installation_id", unique=True, postgresql_where=text("closed_at IS NULL")),
-        Index(None, "tenant_id", "opened_at"),
+        Index("uq_alert_open_gateway", "gateway_id", unique=True, postgresql_where=text("closed_at IS NULL")),
+        Index(None, "tenant_id", "opened_at", "id"),
+        Index("ix_alert_installation_id", "installation_id", "opened_at"),
+        Index("ix_alert_gateway_id", "gateway_id", "opened_at"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id"))
-    installation_id: Mapped[UUID] = mapped_column(ForeignKey("meter_installation.id"))
-    opened_at: Mapped[datetime]
+    type: Mapped[str]
+    installation_id: Mapped[UUID | None] = mapped_column(ForeignKey("meter_installation.id"))
+    gateway_id: Mapped[str | None] = mapped_column(ForeignKey("gateway.id"))
+    since: Mapped[datetime]
     last_reading_at: Mapped[datetime | None]
+    opened_at: Mapped[datetime]
+    opened_because: Mapped[str]
     closed_at: Mapped[datetime | None]
+    closed_because: Mapped[str | None]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    acknowledge_note: Mapped[str | None]
+    snoozed_until: Mapped[datetime | None]
+    snoozed_by: Mapped[str | None]
 
 
 class Delivery(Base):
     """An alert event on its way out, made in the transaction of its transition. Its id is the event's id.
 
-    `attempts` counts those that the broker refused; `next_attempt_at` is when it is tried next.
+    `attempts` counts those that the broker refused; `next_attempt_at` is when it is tried next. An event of the
+    pipeline has neither alert nor tenant: it is for operators. `position` is the order in which they were made.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
+        CheckConstraint("(alert_id IS NULL) = (tenant_id IS NULL)", name="of_a_tenant_or_of_operators"),
         Index("ix_delivery_pending", "next_attempt_at", postgresql_where=text("delivered_at IS NULL")),
-        Index(None, "alert_id"),
+        Index("ix_delivery_alert_id", "alert_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alert.id"))
-    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenant.id"))
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"))
+    tenant_id: Mapped[UUID | None] = mapped_column(ForeignKey("tenant.id"))
     event_type: Mapped[str]
     event: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

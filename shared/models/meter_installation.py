@@ -36,7 +36,8 @@ class UnitOfMeasure(StrEnum):
     HCA = "hca"
 
 
-def _one_of(column: str, values: type[StrEnum]) -> str:
+def one_of(column: str, values: type[StrEnum]) -> str:
+    """A condition: the column has one of the values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return f"{column} IN ({listed})"
 
@@ -46,8 +47,8 @@ class MeterInstallation(Base):
 
     __tablename__ = "meter_installation"
     __table_args__ = (
-        CheckConstraint(_one_of("medium", Medium), name="medium_is_known"),
-        CheckConstraint(_one_of("unit_of_measure", UnitOfMeasure), name="unit_of_measure_is_known"),
+        CheckConstraint(one_of("medium", Medium), name="medium_is_known"),
+        CheckConstraint(one_of("unit_of_measure", UnitOfMeasure), name="unit_of_measure_is_known"),
         CheckConstraint("meter_serial <> ''", name="meter_serial_not_empty"),
         CheckConstraint("deleted_at >= installed_at", name="deleted_after_installed"),
         Index(

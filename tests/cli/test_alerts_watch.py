@@ -10,7 +10,13 @@ import aio_pika
 import msgspec
 
 from shared import topology
-from shared.messages.alert_events import SOURCE, AlertEvent, AlertEventType, InstallationAlert, LastReading
+from shared.messages.alert_events import (
+    SOURCE,
+    AlertEventType,
+    InstallationAlert,
+    InstallationAlertEvent,
+    LastReading,
+)
 from shared.messages.cloudevents import CONTENT_TYPE
 from tests.support.messages import open_channel
 from tests.support.vhosts import Vhost
@@ -18,10 +24,10 @@ from tests.support.vhosts import Vhost
 TENANT = UUID(int=1)
 
 
-def event(kind: AlertEventType, *, heard: bool) -> AlertEvent:
+def event(kind: AlertEventType, *, heard: bool) -> InstallationAlertEvent:
     at = datetime(2026, 11, 1, 5, tzinfo=UTC)
     last = LastReading(timestamp=at, value=88.1, rssi_dbm=None, battery_level_pct=None)
-    return AlertEvent(
+    return InstallationAlertEvent(
         id=str(uuid4()),
         source=SOURCE,
         type=kind.value,
@@ -33,6 +39,7 @@ def event(kind: AlertEventType, *, heard: bool) -> AlertEvent:
             meter_serial="99000001",
             medium="water",
             unit_of_measure="m3",
+            property_id=UUID(int=4),
             property_name="Havnegade 1",
             address="Havnegade 1, 8000 Aarhus C",
             unit_label="kælder",

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.alerts.operations import fold, sweep
+from services.alerts.operations.transitions import fold, sweep
 from shared import topology
 from shared.messages.cloudevents import CloudEvent
 from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, encode

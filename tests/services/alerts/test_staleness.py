@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.judgement import Judgement, PipelineView
-from services.alerts.staleness import Silence, on_a_reading, on_the_clock
+from services.alerts.rules.judgement import Judgement, PipelineView
+from services.alerts.rules.staleness import Silence, on_a_reading, on_the_clock
 from shared.models import InstallationState
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

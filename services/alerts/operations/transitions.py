@@ -12,11 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
 
 from services.alerts.events import alert_event
-from services.alerts.queries import Subject, find, lock_due
-from services.alerts.staleness import Verdict, on_a_reading, on_the_clock
-from shared.messages.alert_events import AlertEvent, AlertEventType
+from services.alerts.queries.subjects import Subject, find, lock_due
+from services.alerts.rules.staleness import Verdict, on_a_reading, on_the_clock
+from shared.messages.alert_events import AlertEventType, InstallationAlertEvent
 from shared.messages.readings_stored import InstallationHeard, ReadingsStored
-from shared.models import Alert, Delivery, InstallationState, InstallationStatus
+from shared.models import (
+    Alert,
+    AlertType,
+    ClosedBecause,
+    Delivery,
+    InstallationState,
+    InstallationStatus,
+    OpenedBecause,
+)
 
 SWEEP_AT_MOST = 500
 """Installations judged in one transaction; a sweep repeats until fewer are due."""
@@ -171,8 +179,11 @@ async def _open_alerts(connection: AsyncConnection, silent: Sequence[Subject], n
             {
                 "id": alert_id,
                 "tenant_id": subject.tenant_id,
+                "type": AlertType.INSTALLATION_STALE.value,
                 "installation_id": subject.installation_id,
+                "since": subject.silence.silent_since,
                 "opened_at": now,
+                "opened_because": OpenedBecause.SILENCE.value,
                 "last_reading_at": subject.silence.last_reading_at,
             }
             for alert_id, subject in zip(ids, silent, strict=True)
@@ -194,7 +205,7 @@ async def _close_alerts(connection: AsyncConnection, recovered: Sequence[Subject
     closed = await connection.execute(
         update(Alert)
         .where(Alert.installation_id.in_(by_id), Alert.closed_at.is_(None))
-        .values(closed_at=now)
+        .values(closed_at=now, closed_because=ClosedBecause.HEARD.value)
         .returning(Alert.id, Alert.installation_id)
     )
     await _enqueue(
@@ -206,7 +217,7 @@ async def _close_alerts(connection: AsyncConnection, recovered: Sequence[Subject
     )
 
 
-async def _enqueue(connection: AsyncConnection, events: Sequence[AlertEvent]) -> None:
+async def _enqueue(connection: AsyncConnection, events: Sequence[InstallationAlertEvent]) -> None:
     """Make the deliveries of `events`, in the transaction of their transitions."""
     await connection.execute(
         insert(Delivery),

@@ -1,4 +1,4 @@
-"""Reads what a transition needs to know of installations: where they are, how they stand, what limit they have."""
+"""What a transition needs to know of installations: where they are, how they stand, what limit they have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Uuid
 
-from services.alerts.staleness import Silence
+from services.alerts.rules.staleness import Silence
 from shared.messages.alert_events import LastReading
 from shared.models import InstallationState, InstallationStatus, MeterInstallation, Property, Tenant, Unit
 
@@ -25,6 +25,7 @@ class Subject:
     meter_serial: str
     medium: str
     unit_of_measure: str
+    property_id: UUID
     property_name: str
     address: str
     unit_label: str
@@ -53,6 +54,7 @@ def _subjects() -> Select[*tuple[Any, ...]]:
             MeterInstallation.installed_at,
             MeterInstallation.deleted_at,
             Unit.label,
+            Property.id.label("property_id"),
             Property.name,
             Property.address,
             Tenant.stale_after,
@@ -100,6 +102,7 @@ def _subject(row: Row[Any]) -> Subject:
         meter_serial=row.meter_serial,
         medium=row.medium,
         unit_of_measure=row.unit_of_measure,
+        property_id=row.property_id,
         property_name=row.name,
         address=row.address,
         unit_label=row.label,

@@ -1,0 +1,1 @@
+"""What alerts writes: one transaction a use case."""

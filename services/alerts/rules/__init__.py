@@ -1,0 +1,1 @@
+"""The rules of silence, pure: they know neither broker nor database, and take their clock."""
