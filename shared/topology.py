@@ -21,6 +21,9 @@ EVENTS = "events"
 ALERTS = "alerts"
 DEAD_LETTERS = "dead-letters"
 
+OPERATOR = "operator"
+"""In the place of a tenant: whom events of the pipeline are for."""
+
 INGEST_READINGS = "ingest.readings"
 ALERTS_READINGS_STORED = "alerts.readings-stored"
 
@@ -68,8 +71,8 @@ def readings_stored_key(tenant_id: object) -> str:
 
 
 def alert_key(tenant_id: object, event_type: str) -> str:
-    """The routing key of a tenant's alert events on `alerts`."""
-    return f"{tenant_id}.{event_type}"
+    """The routing key of a tenant's alert events on `alerts`; those of nobody (None) are for operators."""
+    return f"{OPERATOR if tenant_id is None else tenant_id}.{event_type}"
 
 
 @dataclass(frozen=True)

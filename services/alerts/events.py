@@ -1,32 +1,62 @@
-"""The alert events: what a subscriber is told of a transition. Pure."""
+"""The alert events: what a subscriber is told of a transition, and an operator of the pipeline. Pure.
+
+Each is made once, with its id, in the transaction of its transition, and published again as it is.
+"""
 
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 from services.alerts.queries.subjects import Subject
-from shared.messages.alert_events import SOURCE, AlertEventType, InstallationAlert, InstallationAlertEvent
+from shared.messages.alert_events import (
+    SOURCE,
+    AlertEventType,
+    GatewayAlert,
+    GatewayAlertEvent,
+    InstallationAlert,
+    InstallationAlertEvent,
+    PipelineAlert,
+    PipelineAlertEvent,
+)
+from shared.messages.cloudevents import CloudEvent
+
+D = TypeVar("D")
 
 
-def alert_event(kind: AlertEventType, subject: Subject, *, alert_id: UUID, now: datetime) -> InstallationAlertEvent:
-    """The event of a transition at `now`. It is made once, with its id, and published again as it is."""
-    return InstallationAlertEvent(
-        id=str(uuid4()),
-        source=SOURCE,
-        type=kind.value,
-        time=now,
-        data=InstallationAlert(
-            alert_id=alert_id,
-            tenant_id=subject.tenant_id,
-            installation_id=subject.installation_id,
-            meter_serial=subject.meter_serial,
-            medium=subject.medium,
-            unit_of_measure=subject.unit_of_measure,
-            property_id=subject.property_id,
-            property_name=subject.property_name,
-            address=subject.address,
-            unit_label=subject.unit_label,
-            gateway_id=subject.gateway_id,
-            since=subject.silence.silent_since,
-            last_reading=subject.last_reading,
-        ),
+def installation_event(
+    kind: AlertEventType, subject: Subject, *, alert_id: UUID, silent_since: datetime, now: datetime
+) -> InstallationAlertEvent:
+    """The event of an installation's transition at `now`; `silent_since` is when the silence of its alert began."""
+    last = subject.last_reading
+    is_recovery = kind is AlertEventType.INSTALLATION_RECOVERED
+    told = InstallationAlert(
+        alert_id=alert_id,
+        tenant_id=subject.tenant_id,
+        installation_id=subject.installation_id,
+        meter_serial=subject.meter_serial,
+        medium=subject.medium,
+        unit_of_measure=subject.unit_of_measure,
+        property_id=subject.property_id,
+        property_name=subject.property_name,
+        address=subject.address,
+        unit_label=subject.unit_label,
+        gateway_id=subject.gateway_id,
+        since=last.timestamp if is_recovery and last else silent_since,
+        silent_since=silent_since,
+        last_reading=last,
     )
+    return _event(kind, told, now)
+
+
+def gateway_event(kind: AlertEventType, told: GatewayAlert, *, now: datetime) -> GatewayAlertEvent:
+    """The event of a gateway's transition at `now`."""
+    return _event(kind, told, now)
+
+
+def pipeline_event(kind: AlertEventType, told: PipelineAlert, *, now: datetime) -> PipelineAlertEvent:
+    """The event of judgement being held, or going on, from `now`."""
+    return _event(kind, told, now)
+
+
+def _event(kind: AlertEventType, told: D, now: datetime) -> CloudEvent[D]:
+    return CloudEvent(id=str(uuid4()), source=SOURCE, type=kind.value, time=now, data=told)

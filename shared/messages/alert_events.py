@@ -11,6 +11,9 @@ from shared.messages.cloudevents import CloudEvent
 
 SOURCE = "/mbus/alerts"
 
+MOST_ADDRESSES = 10
+"""Where a gateway's meters are, as far as a person reads it."""
+
 
 class AlertEventType(StrEnum):
     """The last part of an alert event's routing key, and its CloudEvents type."""
@@ -33,7 +36,11 @@ class LastReading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person needs to find the meter. `since` is when it fell silent, or the reading that ended the silence."""
+    """What a person needs to find the meter.
+
+    `since` is when it fell silent; in a recovery, the time of the reading that ended the silence. `silent_since` is
+    when the silence began, in both.
+    """
 
     alert_id: UUID
     tenant_id: UUID
@@ -47,14 +54,16 @@ class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
     unit_label: str
     gateway_id: str | None
     since: datetime
+    silent_since: datetime
     last_reading: LastReading | None
 
 
 class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person needs to find the gateway. `since` is when it was last heard, or when it was heard again.
+    """What a person needs to find the gateway.
 
-    `installations` is how many meters are expected by it; `addresses` are where these are. `last_heard_at` is None for
-    one that was never heard: then `since` of its silence is when it was registered.
+    `since` is when it was last heard, or registered, if it never was; in a recovery, when it was heard again.
+    `silent_since` is when the silence began, in both. `installations` is how many meters it should hear, in so many
+    `properties`; of their addresses, in alphabetical order, `MOST_ADDRESSES` are told at most.
     """
 
     alert_id: UUID
@@ -62,8 +71,10 @@ class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
     gateway_id: str
     gateway_name: str
     installations: int
+    properties: int
     addresses: list[str]
     since: datetime
+    silent_since: datetime
     last_heard_at: datetime | None
 
 

@@ -45,6 +45,7 @@ def event(kind: AlertEventType, *, heard: bool) -> InstallationAlertEvent:
             unit_label="kælder",
             gateway_id="GW-0001",
             since=at,
+            silent_since=at,
             last_reading=last if heard else None,
         ),
     )

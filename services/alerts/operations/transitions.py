@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
 
-from services.alerts.events import alert_event
+from services.alerts.events import installation_event
 from services.alerts.queries.subjects import Subject, find, lock_due
 from services.alerts.rules.staleness import Verdict, on_a_reading, on_the_clock
 from shared.messages.alert_events import AlertEventType, InstallationAlertEvent
@@ -192,7 +192,13 @@ async def _open_alerts(connection: AsyncConnection, silent: Sequence[Subject], n
     await _enqueue(
         connection,
         [
-            alert_event(AlertEventType.INSTALLATION_STALE, subject, alert_id=alert_id, now=now)
+            installation_event(
+                AlertEventType.INSTALLATION_STALE,
+                subject,
+                alert_id=alert_id,
+                silent_since=subject.silence.silent_since,
+                now=now,
+            )
             for alert_id, subject in zip(ids, silent, strict=True)
         ],
     )
@@ -206,12 +212,18 @@ async def _close_alerts(connection: AsyncConnection, recovered: Sequence[Subject
         update(Alert)
         .where(Alert.installation_id.in_(by_id), Alert.closed_at.is_(None))
         .values(closed_at=now, closed_because=ClosedBecause.HEARD.value)
-        .returning(Alert.id, Alert.installation_id)
+        .returning(Alert.id, Alert.installation_id, Alert.since)
     )
     await _enqueue(
         connection,
         [
-            alert_event(AlertEventType.INSTALLATION_RECOVERED, by_id[row.installation_id], alert_id=row.id, now=now)
+            installation_event(
+                AlertEventType.INSTALLATION_RECOVERED,
+                by_id[row.installation_id],
+                alert_id=row.id,
+                silent_since=row.since,
+                now=now,
+            )
             for row in closed
         ],
     )

@@ -98,7 +98,10 @@ async def test_a_silent_installation_is_reported_within_seconds_of_its_moment_an
     await tell(vhost, heard(building, now(), value=2.5))
     recovered = await subscriber.next()
     assert recovered.routing_key == f"{building.tenant_id}.installation.recovered"
-    assert json.loads(recovered.body)["data"]["alert_id"] == body["data"]["alert_id"]
+    told = json.loads(recovered.body)["data"]
+    assert told["alert_id"] == body["data"]["alert_id"]
+    assert told["since"] == told["last_reading"]["timestamp"]
+    assert told["silent_since"] == body["data"]["since"] == body["data"]["silent_since"]
     assert (await status(engine, installation))[0] == "fresh"
 
 
