@@ -10,6 +10,7 @@ from shared import topology
 from shared.broker_admin import BrokerAdmin, BrokerAdminError, Permissions, TopicPermissions
 
 NOTHING = "^$"
+UUID_PATTERN = "[0-9a-f-]{36}"
 
 CLOSING_TIMEOUT_S = 15
 CLOSING_PAUSE_S = 0.2
@@ -19,12 +20,13 @@ SERVICE_ACCOUNT = "mbus-service"
 GATEWAY_ACCOUNT = "mbus-gateway"
 
 FORMATS = "|".join(topology.GatewayFormat)
+SESSION_QUEUES = rf"ingest\.session\.{UUID_PATTERN}"
 
 SERVICE_PERMISSIONS: dict[str, Permissions] = {
     # Declaring something identically needs the right to configure it; binding a queue, to write it and to read the
     # exchange; a queue with a dead-letter exchange, to read the queue and to write that exchange.
     "ingest": Permissions(
-        configure=r"^(gateways|ingest\.readings|events|dead-letters)$",
+        configure=rf"^(gateways|ingest\.readings|events|dead-letters|{SESSION_QUEUES})$",
         # `gateways` to replay what was in quarantine.
         write=r"^(ingest\.readings|gateways|events|dead-letters)$",
         read=r"^(gateways|ingest\.readings|dead-letters)$",
@@ -32,8 +34,8 @@ SERVICE_PERMISSIONS: dict[str, Permissions] = {
     "alerts": Permissions(
         configure=r"^(events|alerts\.readings-stored|alerts|dead-letters)$",
         write=r"^(alerts\.readings-stored|alerts|dead-letters)$",
-        # `ingest.readings` only to see whether it is empty, before a silence is judged.
-        read=r"^(events|alerts\.readings-stored|dead-letters|ingest\.readings)$",
+        # Only to look, before silence is judged: how much waits, and which sessions of ingest are alive.
+        read=rf"^(events|alerts\.readings-stored|dead-letters|ingest\.readings|{SESSION_QUEUES})$",
     ),
 }
 
@@ -45,7 +47,7 @@ SERVICE_TOPICS: dict[str, tuple[TopicPermissions, ...]] = {
             write=rf"^gateways\.{topology.GATEWAY_ID.pattern}\.({FORMATS})$",
             read=rf"^gateways\.\*\.({FORMATS})$",  # the keys of its queue's bindings
         ),
-        TopicPermissions(exchange=topology.EVENTS, write=r"^readings\.stored\.[0-9a-f-]{36}$", read=NOTHING),
+        TopicPermissions(exchange=topology.EVENTS, write=rf"^readings\.stored\.{UUID_PATTERN}$", read=NOTHING),
     ),
     "alerts": (),
 }

@@ -75,6 +75,14 @@ def alert_key(tenant_id: object, event_type: str) -> str:
     return f"{OPERATOR if tenant_id is None else tenant_id}.{event_type}"
 
 
+def session_queue(session_id: object) -> str:
+    """The queue that a session of ingest declares for itself alone: it is there for as long as its connection is.
+
+    Nothing is ever in it. Whoever asks for it is told that it is locked, or that it does not exist (any more).
+    """
+    return f"ingest.session.{session_id}"
+
+
 @dataclass(frozen=True)
 class Binding:
     """A queue takes from an exchange what matches the pattern."""
