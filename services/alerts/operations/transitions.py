@@ -13,7 +13,7 @@ from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
 
 from services.alerts.events import installation_event
 from services.alerts.queries.subjects import Subject, find, lock_due
-from services.alerts.rules.staleness import Verdict, on_a_reading, on_the_clock
+from services.alerts.rules.staleness import Consequence, Gateways, Verdict, on_a_reading, on_the_clock
 from shared.messages.alert_events import AlertEventType, InstallationAlertEvent
 from shared.messages.readings_stored import InstallationHeard, ReadingsStored
 from shared.models import (
@@ -113,12 +113,15 @@ async def sweep(engine: AsyncEngine, now: datetime) -> int:
         async with engine.begin() as connection:
             subjects = await lock_due(connection, now, at_most=SWEEP_AT_MOST)
             transitions = [
-                Transition(subject, on_the_clock(subject.silence, now), since=subject.silence.due_at)
+                Transition(subject, on_the_clock(subject.silence, now, Gateways.HEARD), since=subject.silence.due_at)
                 for subject in subjects
             ]
             await _set_status(connection, transitions)
-            silent = [one.subject for one in transitions if one.changes_state]
+            silent = [
+                one.subject for one in transitions if one.verdict.alert in {Consequence.OPEN, Consequence.OPEN_QUIETLY}
+            ]
             await _open_alerts(connection, silent, now)
+            await _close_quietly(connection, transitions, now)
         stale += len(silent)
         if len(subjects) < SWEEP_AT_MOST:
             return stale
@@ -202,6 +205,20 @@ async def _open_alerts(connection: AsyncConnection, silent: Sequence[Subject], n
             for alert_id, subject in zip(ids, silent, strict=True)
         ],
     )
+
+
+async def _close_quietly(connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
+    for consequence, because in (
+        (Consequence.CLOSE_QUIETLY, ClosedBecause.RULES_CHANGED),
+        (Consequence.REMOVE, ClosedBecause.REMOVED),
+    ):
+        ids = [one.subject.installation_id for one in transitions if one.verdict.alert is consequence]
+        if ids:
+            await connection.execute(
+                update(Alert)
+                .where(Alert.installation_id.in_(ids), Alert.closed_at.is_(None))
+                .values(closed_at=now, closed_because=because.value)
+            )
 
 
 async def _close_alerts(connection: AsyncConnection, recovered: Sequence[Subject], now: datetime) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Uuid
 
+from services.alerts.rules.limits import Limit
 from services.alerts.rules.staleness import Silence
 from shared.messages.alert_events import LastReading
 from shared.models import InstallationState, InstallationStatus, MeterInstallation, Property, Tenant, Unit
@@ -47,6 +48,9 @@ def _subjects() -> Select[*tuple[Any, ...]]:
             InstallationStatus.last_rssi_dbm,
             InstallationStatus.last_battery_level_pct,
             InstallationStatus.last_gateway_id,
+            InstallationStatus.registered_at,
+            InstallationStatus.judged_from,
+            InstallationStatus.rules_changed_at,
             MeterInstallation.meter_serial,
             MeterInstallation.medium,
             MeterInstallation.unit_of_measure,
@@ -112,8 +116,12 @@ def _subject(row: Row[Any]) -> Subject:
         silence=Silence(
             state=InstallationState(row.state),
             installed_at=row.installed_at,
+            registered_at=row.registered_at,
             deleted_at=row.deleted_at,
             last_reading_at=row.last_reading_at,
-            limit=row.stale_after,
+            judged_from=row.judged_from,
+            rules_changed_at=row.rules_changed_at,
+            alerted=row.state == InstallationState.STALE,
+            limit=Limit(row.stale_after),
         ),
     )

@@ -8,6 +8,7 @@ import pytest
 
 from services.alerts.events import gateway_event, installation_event, pipeline_event
 from services.alerts.queries.subjects import Subject
+from services.alerts.rules.limits import Limit
 from services.alerts.rules.staleness import Silence
 from shared import topology
 from shared.messages.alert_events import (
@@ -60,9 +61,13 @@ def installation(kind: AlertEventType, *, heard_at: datetime | None) -> Installa
         silence=Silence(
             state=InstallationState.STALE,
             installed_at=BEFORE,
+            registered_at=BEFORE,
             deleted_at=None,
             last_reading_at=heard_at,
-            limit=timedelta(hours=48),
+            judged_from=None,
+            rules_changed_at=None,
+            alerted=False,
+            limit=Limit(timedelta(hours=48)),
         ),
     )
     event = installation_event(kind, subject, alert_id=ALERT, silent_since=BEFORE, now=NOON)
