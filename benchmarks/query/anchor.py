@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from services.query.database import DRIVER_CONNECTIONS
 from shared.http.serve import serve
+from shared.http.tenant_database import DRIVER_CONNECTIONS
 
 POOL = DRIVER_CONNECTIONS
 """As many connections as our page of readings has."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 
+from services.alerts.api.app import callers_database, create_face
 from services.alerts.consumer import register_consumer
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.transitions import fold
@@ -17,10 +18,9 @@ from shared.broker import check, create_broker, running
 from shared.clock import Clock, utc_now
 from shared.database_errors import refuses_data, suspects_data
 from shared.group_commit import GroupCommit
-from shared.http.app import create_http_app
+from shared.http.token_settings import token_keys
 from shared.messages.readings_stored import ReadingsStored
 from shared.models import InstallationState
-from shared.service_database import ServiceDatabase
 from shared.telemetry import create_registry
 from shared.tracing import exporting, tracer_provider
 
@@ -38,7 +38,8 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
     tracers = tracers or tracer_provider("mbus-alerts")
     registry = create_registry()
     metrics = AlertsMetrics(registry)
-    database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_alerts")
+    database = callers_database(settings)
+    keys = token_keys(settings)
     broker_url = settings.broker_url.get_secret_value()
     broker = create_broker(
         broker_url, app_id="mbus-alerts", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
@@ -70,6 +71,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
         )
         async with (
             exporting(tracers),
+            keys.open(),
             database.open(),
             folds.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.ALERTS,)),
@@ -77,10 +79,12 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
         ):
             yield
 
-    return create_http_app(
-        title="M-Bus Gateway: alerts",
-        description="Knows when each meter was last heard. This is its health and its metrics; alerts go by RabbitMQ.",
+    return create_face(
+        settings,
+        database,
+        keys,
         lifespan=lifespan,
-        readiness={"database": database.check, "broker": lambda: check(broker)},
+        readiness={"broker": lambda: check(broker)},
         registry=registry,
+        clock=clock,
     )

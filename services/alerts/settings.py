@@ -5,19 +5,25 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from shared.settings import BrokerUrl, ServiceSettings
+from shared.http.rate_limit import Burst, RatePerS
+from shared.http.token_settings import TokenSettings
+from shared.settings import BrokerUrl, Port, ServiceSettings
 
 
-class AlertsSettings(ServiceSettings):
-    """`MBUS_ALERTS_…` variables."""
+class AlertsSettings(ServiceSettings, TokenSettings):
+    """`MBUS_ALERTS_…` variables, and the tokens' `MBUS_JWT_…`."""
 
     model_config = SettingsConfigDict(env_prefix="MBUS_ALERTS_")
 
     broker_url: BrokerUrl
-    port: int = 8001
+    port: Port = 8001
     prefetch: Annotated[int, Field(ge=1, le=2000)] = 50
     """Events in hand at once; each is a commit of ingest."""
     settle_s: Annotated[float, Field(ge=0)] = 300.0
     """How long all must be folded after an absence of alerts or the broker before a silence is judged."""
     grace_period_s: Annotated[float, Field(gt=0)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""
+    callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 10.0
+    """Of a statement that somebody waits for who called over HTTP."""
+    rate_limit_per_s: RatePerS = 200.0
+    rate_limit_burst: Burst = 400

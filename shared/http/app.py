@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
+from shared.http.bodies import document_bodies
 from shared.http.body_limit import BODY_MAX_BYTES, BodyLimit
 from shared.http.departures import StopForDepartures
 from shared.http.docs_page import docs_router
@@ -38,6 +39,7 @@ class HttpApp(FastAPI):
         """The document; it is another one when routes were added."""
         document = super().openapi()
         if document is not self._described:
+            document_bodies(document, self.routes)
             document_errors(document)
             document_shapes(document)
             self._described, self._encoded = document, {}

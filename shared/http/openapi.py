@@ -10,13 +10,14 @@ from shared.http.problems import PROBLEM_JSON, FieldError, Problem, title_of
 
 REFERENCE = "#/components/schemas/{model}"
 OF_EVERY_SECURED_OPERATION = ("401", "403", "422", "429", "503", "504")
-OF_EVERY_BODY = "413"
+OF_EVERY_BODY = ("413", "415")
 
 _MEANINGS = {
     "400": "The cursor is not one of this list.",
     "401": "No token, or one that is not good.",
     "403": "The token lacks the scope.",
     "413": "The request's body is too large.",
+    "415": "The request's body is not JSON.",
     "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",
     "429": "The tenant asks too often, or too much at the same time.",
     "503": "The service cannot answer now.",
@@ -28,6 +29,7 @@ _EXAMPLES: dict[str, tuple[str, list[FieldError]]] = {
     "400": (f"cursor: {_CURSOR.detail}", [_CURSOR]),
     "401": ("The token is refused: the token has expired.", []),
     "403": ("The token lacks the scope readings:read.", []),
+    "415": ("The body must be application/json.", []),
     "422": (f"limit: {_LIMIT.detail}", [_LIMIT]),
     "429": ("Too many requests of this tenant at once. Try again.", []),
     "503": ("The database cannot be reached. Try again.", []),
@@ -62,7 +64,7 @@ def document_errors(document: dict[str, Any]) -> None:
         if operation.get("security"):
             refusals.update(OF_EVERY_SECURED_OPERATION)
             if "requestBody" in operation:
-                refusals.add(OF_EVERY_BODY)
+                refusals.update(OF_EVERY_BODY)
         for status in refusals:
             responses[status] = _problem(status, responses.get(status, {}))
         operation["responses"] = dict(sorted(responses.items()))

@@ -56,6 +56,8 @@ class Alert(Base):
         Index("uq_alert_open", "installation_id", unique=True, postgresql_where=text("closed_at IS NULL")),
         Index("uq_alert_open_gateway", "gateway_id", unique=True, postgresql_where=text("closed_at IS NULL")),
         Index(None, "tenant_id", "opened_at", "id"),
+        # Of all that there ever were they are few.
+        Index("ix_alert_open", "tenant_id", "opened_at", "id", postgresql_where=text("closed_at IS NULL")),
         Index("ix_alert_installation_id", "installation_id", "opened_at"),
         Index("ix_alert_gateway_id", "gateway_id", "opened_at"),
     )

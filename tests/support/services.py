@@ -10,6 +10,7 @@ from services.alerts.settings import AlertsSettings
 from services.ingest.main import create_app as create_ingest
 from services.ingest.settings import IngestSettings
 from tests.support.databases import Database
+from tests.support.tokens import SECRET
 from tests.support.vhosts import Vhost
 
 
@@ -35,7 +36,12 @@ async def running_ingest(
 async def running_alerts(database: Database, vhost: Vhost, *, settle_s: float = 0) -> AsyncIterator[None]:
     """Alerts, consuming, and judging after `settle_s`."""
     settings = AlertsSettings.model_validate(
-        {"database_url": database.alerts_url, "broker_url": vhost.alerts_url, "settle_s": settle_s}
+        {
+            "database_url": database.alerts_url,
+            "broker_url": vhost.alerts_url,
+            "settle_s": settle_s,
+            "MBUS_JWT_SECRET": SECRET,
+        }
     )
     app = create_alerts(settings)
     async with app.router.lifespan_context(app):

@@ -5,13 +5,11 @@ from uuid import UUID
 
 from fastapi import Query
 
-from services.query.api.repeated import TIMES_MAX
 from services.query.api.search_text import search_text
-from services.query.queries.fields import GATEWAY_EXAMPLE, PROPERTY_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
+from shared.http.fields import GATEWAY_EXAMPLE, PROPERTY_EXAMPLE, UNIT_EXAMPLE
+from shared.http.repeated import TIMES_MAX, GatewayId
 from shared.models import InstallationState, Medium
-
-GatewayId = Annotated[str, Query(pattern="^[A-Za-z0-9_-]{1,64}$")]
 
 
 async def which_installations(

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.query.api.installation_parameters import Stale, State, which_installations, which_states
 from services.query.database import QueryDatabase
-from services.query.queries.fields import INSTALLATION_EXAMPLE
 from services.query.queries.installation_filters import InstallationFilters
 from services.query.queries.installation_order import InstallationSort
 from services.query.queries.installation_summary import InstallationsSummary, installations_summary
@@ -20,6 +19,7 @@ from services.query.queries.installations import (
 )
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
+from shared.http.fields import INSTALLATION_EXAMPLE
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, page_answer
 from shared.http.problems import ProblemError, problems
 from shared.http.tokens import Caller

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from services.query.api.search_text import search_text
 from services.query.database import QueryDatabase
-from services.query.queries.fields import PROPERTY_EXAMPLE
 from services.query.queries.properties import PropertiesPage, PropertyWithUnits, one_property, properties_page
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
+from shared.http.fields import PROPERTY_EXAMPLE
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, page_answer
 from shared.http.problems import ProblemError, problems
 from shared.http.tokens import Caller

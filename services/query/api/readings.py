@@ -5,9 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from services.query.api.repeated import TIMES_MAX
 from services.query.database import QueryDatabase
-from services.query.queries.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from services.query.queries.readings import (
     INSTALLATIONS_MAX,
     Period,
@@ -21,8 +19,10 @@ from services.query.queries.readings import (
 )
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
+from shared.http.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, with_next_link
 from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
+from shared.http.repeated import TIMES_MAX
 from shared.http.times import Time
 from shared.http.tokens import Caller
 from shared.models import Medium

@@ -12,19 +12,6 @@ from pydantic import Field
 
 from services.query.database import QueryDatabase
 from services.query.queries.conditions import Conditions
-from services.query.queries.fields import (
-    GATEWAY_EXAMPLE,
-    BatteryLevelPct,
-    InstallationId,
-    MeasuredAt,
-    PropertyAddress,
-    PropertyId,
-    PropertyName,
-    RssiDbm,
-    UnitId,
-    UnitLabel,
-    Value,
-)
 from services.query.queries.installation_filters import (
     InstallationFilters,
     are_in_few_places,
@@ -33,6 +20,17 @@ from services.query.queries.installation_filters import (
 )
 from services.query.queries.installation_order import ORDERS, InstallationSort, stretches_after
 from shared.http.cursors import decode_cursor, encode_cursor
+from shared.http.fields import (
+    GATEWAY_EXAMPLE,
+    InstallationId,
+    LatestReading,
+    MeterSerial,
+    PropertyAddress,
+    PropertyId,
+    PropertyName,
+    UnitId,
+    UnitLabel,
+)
 from shared.http.pages import Page
 from shared.http.reach import Reach
 from shared.models import InstallationState, Medium, UnitOfMeasure
@@ -92,23 +90,11 @@ WHERE {of_installation} AND {of_status} ORDER BY i.installed_at DESC, i.id LIMIT
 
 
 @dataclass(slots=True)
-class LatestReading:
-    """The newest reading by its own timestamp."""
-
-    timestamp: MeasuredAt
-    value: Value
-    rssi_dbm: RssiDbm
-    battery_level_pct: BatteryLevelPct
-
-
-@dataclass(slots=True)
 class Installation:
     """One meter in one unit of a property, and whether it is still heard."""
 
     id: InstallationId
-    meter_serial: Annotated[
-        str, Field(description="As it stands on the meter, with its leading zeros.", examples=["71440145"])
-    ]
+    meter_serial: MeterSerial
     medium: Medium
     unit_of_measure: Annotated[UnitOfMeasure, Field(description="What its values are in.", examples=["kWh"])]
     installed_at: Annotated[

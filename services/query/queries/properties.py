@@ -11,9 +11,9 @@ from asyncpg.pool import PoolConnectionProxy
 from pydantic import Field
 
 from services.query.database import QueryDatabase
-from services.query.queries.fields import PropertyAddress, PropertyId, PropertyName, UnitId, UnitLabel
 from services.query.queries.search import pattern_with
 from shared.http.cursors import decode_cursor, encode_cursor
+from shared.http.fields import PropertyAddress, PropertyId, PropertyName, UnitId, UnitLabel
 from shared.http.pages import Page
 from shared.http.reach import Reach
 

@@ -14,8 +14,8 @@ import msgspec
 from pydantic import Field
 
 from services.query.database import QueryDatabase
-from services.query.queries.fields import BatteryLevelPct, InstallationId, MeasuredAt, ReceivedAt, RssiDbm, Value
 from shared.http.cursors import CursorError, decode_cursor, encode_cursor
+from shared.http.fields import BatteryLevelPct, InstallationId, MeasuredAt, ReceivedAt, RssiDbm, Value
 from shared.http.pages import Page
 from shared.http.reach import Reach
 from shared.http.times import format_time, parse_time

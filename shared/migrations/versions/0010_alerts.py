@@ -135,6 +135,7 @@ TABLES = """
     CREATE INDEX ix_alert_gateway_id ON alert (gateway_id, opened_at);
     DROP INDEX ix_alert_tenant_id_opened_at;
     CREATE INDEX ix_alert_tenant_id_opened_at_id ON alert (tenant_id, opened_at, id);
+    CREATE INDEX ix_alert_open ON alert (tenant_id, opened_at, id) WHERE closed_at IS NULL;
 
     ALTER TABLE delivery
         ADD COLUMN position bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
@@ -297,13 +298,19 @@ PROPERTIES = "(SELECT nullif(current_setting('mbus.property_ids', true), '')::uu
 SEEN_BY_TENANT = ("property", "gateway", "meter_installation", "installation_status", "alert")
 """Tables with row-level security already, which the role of the HTTP face reads."""
 
+# A foreign key does not ask whose its target is.
+OWN_TARGETS = (
+    "(installation_id IS NULL OR EXISTS (SELECT FROM meter_installation i WHERE i.id = installation_id))"
+    " AND (property_id IS NULL OR EXISTS (SELECT FROM property p WHERE p.id = property_id))"
+)
+
 OF_TENANT = {
     "tenant": f"id = {TENANT}",
     "unit": "EXISTS (SELECT FROM property p WHERE p.id = property_id)",
     **dict.fromkeys(SEEN_BY_TENANT, f"tenant_id = {TENANT}"),
     "gateway_status": f"tenant_id = {TENANT}",
     "gateway_heard": "EXISTS (SELECT FROM gateway g WHERE g.id = gateway_id)",
-    "policy": f"tenant_id = {TENANT}",
+    "policy": f"tenant_id = {TENANT} AND {OWN_TARGETS}",
 }
 NEW = ("gateway_status", "gateway_heard", "policy")
 
@@ -434,7 +441,9 @@ def downgrade() -> None:
         "ALTER TABLE delivery DROP CONSTRAINT ck_delivery_of_a_tenant_or_of_operators, DROP COLUMN position,"
         " ALTER COLUMN alert_id SET NOT NULL, ALTER COLUMN tenant_id SET NOT NULL"
     )
-    op.execute("DROP INDEX ix_alert_installation_id, ix_alert_gateway_id, ix_alert_tenant_id_opened_at_id")
+    op.execute(
+        "DROP INDEX ix_alert_installation_id, ix_alert_gateway_id, ix_alert_tenant_id_opened_at_id, ix_alert_open"
+    )
     op.execute("CREATE INDEX ix_alert_tenant_id_opened_at ON alert (tenant_id, opened_at)")
     op.execute(
         "ALTER TABLE alert DROP COLUMN type, DROP COLUMN gateway_id, DROP COLUMN since, DROP COLUMN opened_because,"

@@ -19,6 +19,7 @@ from shared.messages.readings_stored import decode
 from tests.support.databases import Database
 from tests.support.messages import eventually, next_message, publish_as_gateway
 from tests.support.registry import Building, create_building
+from tests.support.tokens import SECRET
 from tests.support.vhosts import Vhost
 
 FIRST, SECOND = (f"00-{digit * 32}-{digit * 16}-01" for digit in "ab")
@@ -46,7 +47,9 @@ async def ingest(database: Database, vhost: Vhost, spans: Spans | None = None) -
 
 @asynccontextmanager
 async def alerts(database: Database, vhost: Vhost, spans: Spans) -> AsyncIterator[None]:
-    settings = AlertsSettings.model_validate({"database_url": database.alerts_url, "broker_url": vhost.alerts_url})
+    settings = AlertsSettings.model_validate(
+        {"database_url": database.alerts_url, "broker_url": vhost.alerts_url, "MBUS_JWT_SECRET": SECRET}
+    )
     app = create_alerts(settings, tracers=spans.provider)
     async with app.router.lifespan_context(app):
         yield

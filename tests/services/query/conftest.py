@@ -1,9 +1,6 @@
 """The query service over ASGI, on this test's own database."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
-from typing import Protocol
-from uuid import UUID
 
 import httpx2
 import pytest
@@ -11,50 +8,14 @@ from fastapi import FastAPI
 
 from services.query.main import create_app
 from services.query.settings import QuerySettings
-from shared.clock import utc_now
-from shared.http.tokens import issue_token
 from shared.settings import load
 from tests.support.databases import Database
-
-SECRET = "a secret of the tests, long enough"
-
-
-class Headers(Protocol):
-    """Makes the headers of a caller of a tenant, who may read all of it unless the test says otherwise."""
-
-    def __call__(
-        self,
-        tenant_id: UUID,
-        *,
-        scope: str = "readings:read",
-        lifetime: timedelta = timedelta(minutes=5),
-        property_ids: list[UUID] | None = None,
-    ) -> dict[str, str]: ...
+from tests.support.tokens import SECRET, Headers, headers_with
 
 
 @pytest.fixture
 def headers() -> Headers:
-    def headers_of(
-        tenant_id: UUID,
-        *,
-        scope: str = "readings:read",
-        lifetime: timedelta = timedelta(minutes=5),
-        property_ids: list[UUID] | None = None,
-    ) -> dict[str, str]:
-        token = issue_token(
-            secret=SECRET,
-            audience="mbus",
-            issuer=None,
-            subject="tests",
-            tenant_id=tenant_id,
-            scopes=scope.split(),
-            now=utc_now(),
-            lifetime=lifetime,
-            property_ids=property_ids,
-        )
-        return {"Authorization": f"Bearer {token}"}
-
-    return headers_of
+    return headers_with("readings:read")
 
 
 @pytest.fixture

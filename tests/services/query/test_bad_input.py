@@ -9,12 +9,12 @@ import httpx2
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
 from tests.services.query.operations import Operation, Parameter, secured_operations
 from tests.services.query.processes import running
 from tests.support.databases import Database
 from tests.support.registry import Building, create_building
+from tests.support.tokens import SECRET, Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OPERATIONS = list(secured_operations())

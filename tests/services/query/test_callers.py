@@ -6,9 +6,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.services.query.conftest import Headers
 from tests.services.query.operations import secured_operations
 from tests.support.registry import Building
+from tests.support.tokens import Headers
 
 ANYTHING = Building(
     tenant_id=uuid4(), property_id=uuid4(), unit_id=uuid4(), gateway_id="GW-0001", meters={"1": uuid4()}

@@ -10,10 +10,11 @@ from sqlalchemy import text
 from services.query.main import create_app
 from services.query.settings import QuerySettings
 from shared.database import open_engine
-from tests.services.query.conftest import Headers, client_of
+from tests.services.query.conftest import client_of
 from tests.support.databases import Database, create_database, drop_database
 from tests.support.registry import create_building
 from tests.support.servers import Servers
+from tests.support.tokens import Headers
 
 LISTS = ("/installations", "/properties", f"/installations/{uuid4()}", f"/readings?installation_id={uuid4()}")
 
@@ -102,8 +103,8 @@ async def test_a_statement_may_take_so_long_as_is_set_by_both_ways_to_the_databa
 async def test_who_waits_for_a_free_connection_is_told_to_try_again(
     monkeypatch: pytest.MonkeyPatch, settings: QuerySettings, headers: Headers, database: Database
 ) -> None:
-    monkeypatch.setattr("services.query.database.DRIVER_CONNECTIONS", 1)
-    monkeypatch.setattr("services.query.database.FREE_CONNECTION_S", 0.5)
+    monkeypatch.setattr("shared.http.tenant_database.DRIVER_CONNECTIONS", 1)
+    monkeypatch.setattr("shared.http.tenant_database.FREE_CONNECTION_S", 0.5)
     app = create_app(settings)
     async with (
         open_engine(database.owner_url, application_name="mbus-tests") as owner,

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.database import TENANT_CONNECTIONS
-from tests.services.query.conftest import SECRET, Headers
+from shared.http.tenant_database import TENANT_CONNECTIONS
 from tests.services.query.processes import running
 from tests.support.databases import Database
 from tests.support.registry import create_building
+from tests.support.tokens import SECRET, Headers
 
 WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import create_sessions
 from shared.models import Property
-from tests.services.query.conftest import Headers
 from tests.services.query.data import add_readings
 from tests.services.query.operations import Operation, Parameter, id_in, id_of_nothing, secured_operations
 from tests.support.registry import Building, add_meter, create_building
+from tests.support.tokens import Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 OPERATIONS = list(secured_operations())

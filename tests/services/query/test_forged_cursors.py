@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.http import cursors
-from tests.services.query.conftest import Headers
 from tests.services.query.data import add_readings
 from tests.services.query.operations import Operation, secured_operations
 from tests.support.registry import Building, create_building
+from tests.support.tokens import Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LISTS = [

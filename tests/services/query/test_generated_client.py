@@ -16,11 +16,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
 from tests.services.query.processes import running
 from tests.support.databases import Database
 from tests.support.registry import create_building
+from tests.support.tokens import SECRET, Headers
 
 PROGRAMS = Path(sys.executable).parent
 MADE_UP = re.compile(r"\d|_get|Get[A-Z]|Response|AnyOf|OneOf|AllOf|Type$|Item$|Input$|Output$|Validation")

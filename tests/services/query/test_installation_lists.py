@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.queries import installation_filters, installations
 from shared.models import InstallationState, Medium
-from tests.services.query.conftest import Headers
 from tests.services.query.fleet import Mounted, create_fleet, in_order, let_through
+from tests.support.tokens import Headers
 
 SORTS = ("longest_silent", "latest_reading", "meter_serial")
 Filters = list[tuple[str, Any]]

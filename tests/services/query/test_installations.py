@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.query.conftest import Headers
 from tests.services.query.data import set_status
 from tests.support.registry import Building, create_building
+from tests.support.tokens import Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.published import published_document
 from tests.cli.commands import mbus
-from tests.services.query.conftest import Headers
 from tests.services.query.data import add_readings, set_status
 from tests.services.query.operations import Operation, secured_operations
 from tests.support.registry import create_building
+from tests.support.tokens import Headers
 
 DOCUMENT: dict[str, Any] = json.loads(published_document())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]

@@ -10,12 +10,12 @@ from uuid import uuid4
 import httpx2
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
 from tests.services.query.processes import running, start
 from tests.shared.http.issuer import EC, public_jwk, signed_by
 from tests.support.databases import Database
 from tests.support.registry import create_building
+from tests.support.tokens import SECRET, Headers
 
 
 async def test_it_serves_over_http_and_ends_cleanly_when_told_to(

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import create_sessions
 from shared.models import Property, PropertyConfig, Unit
-from tests.services.query.conftest import Headers
 from tests.support.registry import create_building
+from tests.support.tokens import Headers
 
 
 async def add_properties(engine: AsyncEngine, tenant_id: UUID, names: list[str]) -> None:

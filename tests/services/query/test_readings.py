@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.clock import utc_now
 from shared.http.times import format_time
-from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings
 from tests.support.registry import create_building
+from tests.support.tokens import SECRET, Headers
 
 START = datetime(2026, 11, 1, 5, tzinfo=UTC)
 

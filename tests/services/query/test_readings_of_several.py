@@ -17,9 +17,9 @@ from services.query.queries import readings
 from shared.database import create_sessions
 from shared.http.times import format_time
 from shared.models import Property, Unit
-from tests.services.query.conftest import Headers
 from tests.services.query.data import add_readings
 from tests.support.registry import Building, add_meter, create_building
+from tests.support.tokens import Headers
 
 START = datetime(2026, 11, 1, 5, tzinfo=UTC)
 Key = tuple[str, str]

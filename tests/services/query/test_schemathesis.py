@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.query.conftest import SECRET, Headers
 from tests.services.query.data import add_readings, set_status
 from tests.services.query.processes import running
 from tests.support.databases import Database
 from tests.support.registry import Building, create_building
+from tests.support.tokens import SECRET, Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

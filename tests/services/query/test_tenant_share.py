@@ -7,11 +7,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.query.database import TENANT_CONNECTIONS
 from services.query.main import create_app
 from services.query.settings import QuerySettings
-from tests.services.query.conftest import Headers, client_of
+from shared.http.tenant_database import TENANT_CONNECTIONS
+from tests.services.query.conftest import client_of
 from tests.support.registry import create_building
+from tests.support.tokens import Headers
 
 WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"
@@ -28,7 +29,7 @@ async def test_a_tenant_all_of_whose_requests_wait_for_a_lock_does_not_hold_up_a
     monkeypatch: pytest.MonkeyPatch,
     route: str,
 ) -> None:
-    monkeypatch.setattr("services.query.database.SHARE_WAIT_S", 0.3)
+    monkeypatch.setattr("shared.http.tenant_database.SHARE_WAIT_S", 0.3)
     app = create_app(settings)
     ours, theirs = await create_building(engine), await create_building(engine)
     url, busy = route.format(ours.installation_ids[0]), headers(ours.tenant_id)

@@ -1,5 +1,6 @@
 """Fields that several answers have: what each is, in which unit, and an example for the OpenAPI document."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,9 @@ GATEWAY_EXAMPLE = "GW-0001"
 TIME_EXAMPLE = "2026-11-01T05:00:00Z"
 
 InstallationId = Annotated[UUID, Field(description="The installation's id.", examples=[INSTALLATION_EXAMPLE])]
+MeterSerial = Annotated[
+    str, Field(description="As it stands on the meter, with its leading zeros.", examples=["71440145"])
+]
 PropertyId = Annotated[UUID, Field(description="The property's id.", examples=[PROPERTY_EXAMPLE])]
 PropertyName = Annotated[str, Field(description="What the property is called.", examples=["Havnegade 12"])]
 PropertyAddress = Annotated[
@@ -42,3 +46,13 @@ BatteryLevelPct = Annotated[
     int | None,
     Field(description="What is left of the meter's battery, in percent; null where it does not say.", examples=[96]),
 ]
+
+
+@dataclass(slots=True)
+class LatestReading:
+    """The newest reading by its own timestamp."""
+
+    timestamp: MeasuredAt
+    value: Value
+    rssi_dbm: RssiDbm
+    battery_level_pct: BatteryLevelPct

@@ -1,0 +1,57 @@
+"""The HTTP face of alerts: the application with its routes, whatever else runs for as long as that lives."""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from services.alerts.api.alerts import alerts_router
+from services.alerts.description import DESCRIPTION, TAGS, TITLE
+from services.alerts.settings import AlertsSettings
+from shared.clock import Clock
+from shared.http.app import Lifespan, create_http_app
+from shared.http.authentication import caller_with
+from shared.http.health import Check
+from shared.http.rate_limit import RateLimit
+from shared.http.tenant_database import TenantDatabase
+from shared.http.token_settings import create_verifier
+from shared.http.token_verifier import Keys
+
+ROLE = "mbus_alerts_api"
+"""The database role in which callers are answered: it sees one tenant, where that of the service sees all."""
+
+
+def create_face(
+    settings: AlertsSettings,
+    database: TenantDatabase,
+    keys: Keys,
+    *,
+    lifespan: Lifespan,
+    readiness: Mapping[str, Check],
+    registry: CollectorRegistry,
+    clock: Clock,
+) -> FastAPI:
+    """The application; `database` acts as `ROLE` for callers, and `lifespan` opens it and `keys`."""
+    app = create_http_app(
+        title=TITLE,
+        description=DESCRIPTION,
+        tags=TAGS,
+        lifespan=lifespan,
+        readiness={"database": database.check, **readiness, **keys.readiness},
+        registry=registry,
+    )
+    verifier = create_verifier(settings, keys, clock=clock)
+    limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
+    reader = caller_with("alerts:read", verifier, limit)
+    app.include_router(alerts_router(database, reader, clock=clock))
+    return app
+
+
+def callers_database(settings: AlertsSettings) -> TenantDatabase:
+    """The service's database, in which callers act as `ROLE`."""
+    return TenantDatabase(
+        settings.database_url.get_secret_value(),
+        service_role="mbus_alerts",
+        acts_as=ROLE,
+        callers_timeout_s=settings.callers_timeout_s,
+    )

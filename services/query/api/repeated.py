@@ -1,4 +1,0 @@
-"""Query parameters that may be repeated."""
-
-TIMES_MAX = 100
-"""How often one may be given."""
