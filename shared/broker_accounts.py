@@ -1,6 +1,7 @@
 """What each program may do on the broker, and how a vhost is made ready: topology, policy, accounts."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
@@ -8,6 +9,7 @@ import aio_pika
 
 from shared import topology
 from shared.broker_admin import BrokerAdmin, BrokerAdminError, Permissions, TopicPermissions
+from shared.messages.alert_events import AlertEventType
 
 NOTHING = "^$"
 UUID_PATTERN = "[0-9a-f-]{36}"
@@ -21,6 +23,7 @@ GATEWAY_ACCOUNT = "mbus-gateway"
 
 FORMATS = "|".join(topology.GatewayFormat)
 SESSION_QUEUES = rf"ingest\.session\.{UUID_PATTERN}"
+ALERT_TYPES = "|".join(map(re.escape, AlertEventType))
 
 SERVICE_PERMISSIONS: dict[str, Permissions] = {
     # Declaring something identically needs the right to configure it; binding a queue, to write it and to read the
@@ -49,7 +52,18 @@ SERVICE_TOPICS: dict[str, tuple[TopicPermissions, ...]] = {
         ),
         TopicPermissions(exchange=topology.EVENTS, write=rf"^readings\.stored\.{UUID_PATTERN}$", read=NOTHING),
     ),
-    "alerts": (),
+    "alerts": (
+        TopicPermissions(
+            exchange=topology.EVENTS,
+            write=NOTHING,
+            read=r"^readings\.stored\.\*$",  # the key of its queue's binding
+        ),
+        TopicPermissions(
+            exchange=topology.ALERTS,
+            write=rf"^({UUID_PATTERN}|{topology.OPERATOR})\.({ALERT_TYPES})$",
+            read=NOTHING,
+        ),
+    ),
 }
 
 

@@ -1,80 +1,126 @@
-"""Publishes the alert events that wait in `delivery`: each until the broker has confirmed it, under the same id."""
+"""Publishes the alert events that wait in `delivery`: each until the broker has confirmed it, under the same id.
 
+Claim, publish, write down: no transaction is open while the broker is waited for. A claim puts the next attempt off by
+`CLAIM`, so that other replicas leave it out, and so that it is published again where this process dies.
+"""
+
+import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
-import msgspec
 from aio_pika.exceptions import DeliveryError
 from faststream.rabbit import RabbitBroker
-from sqlalchemy import Row, select, update
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import Uuid
 
 from shared import topology
 from shared.broker import publish
 from shared.clock import Clock
 from shared.logs import get_logger
 from shared.messages.cloudevents import CONTENT_TYPE
-from shared.models import Delivery
 
-AT_MOST = 100
-"""Deliveries published in one transaction; a crash in it publishes them again."""
+AT_MOST = 500
+"""Deliveries claimed at a time, and published at once."""
+
+CLAIM = timedelta(seconds=15)
+"""Longer than `publish` waits for a confirm, and it waits for those of a claim together."""
 
 FIRST_RETRY = timedelta(seconds=2)
 DOUBLINGS = 8
 """After so many refusals the time to the next attempt stays as it is: some eight minutes."""
 
+# Of an alert only the first that has not gone out, so that a recovery never overtakes its silence; events of the
+# pipeline, which are of no alert, wait for each other in the same way.
+CLAIMED = text(
+    """
+    WITH due AS MATERIALIZED (
+        SELECT id FROM delivery AS one
+        WHERE delivered_at IS NULL AND next_attempt_at <= :now
+          AND NOT EXISTS (
+              SELECT FROM delivery AS earlier
+              WHERE earlier.delivered_at IS NULL AND earlier.position < one.position
+                AND (earlier.alert_id = one.alert_id OR earlier.alert_id IS NULL AND one.alert_id IS NULL))
+        ORDER BY next_attempt_at, position
+        LIMIT :at_most
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE delivery SET next_attempt_at = :again_at FROM due WHERE delivery.id = due.id
+    RETURNING delivery.id, position, tenant_id, event_type, event::text AS event, attempts
+    """
+)
+DELIVERED = text("UPDATE delivery SET delivered_at = :now WHERE id = ANY (:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(Uuid()))
+)
+REFUSED = text("UPDATE delivery SET attempts = attempts + 1, next_attempt_at = :again_at WHERE id = :id")
+GIVEN_BACK = text(
+    "UPDATE delivery SET next_attempt_at = :now WHERE id = ANY (:ids) AND delivered_at IS NULL"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    """A delivery that this process is to publish; its event as it is stored."""
+
+    id: UUID
+    position: int
+    tenant_id: UUID | None
+    event_type: str
+    event: str
+    attempts: int
+
+
+@dataclass
+class _Outcome:
+    """What has become of a claim so far; what is in neither list is not known to have arrived."""
+
+    delivered: list[UUID] = field(default_factory=list)
+    refused: list[_Claimed] = field(default_factory=list)
+    failure: Exception | None = None
 
 
 async def deliver_pending(engine: AsyncEngine, broker: RabbitBroker, clock: Clock) -> int:
     """Publish what is to be tried by now, and return how many the broker took.
 
-    A delivery that it refuses, because a subscriber's full queue does, is tried again later and holds up no other. A
-    broker that is away ends this with what `shared.broker.publish` raises; what it took before is kept. Replicas share
-    the work: what one has in hand, the others leave out.
+    A delivery that it refuses, because a subscriber's full queue does, is tried again later and holds up no other but
+    those of the same alert. A broker that is away ends this with what `shared.broker.publish` raises; what it took
+    before is kept. Replicas share the work.
     """
     delivered = 0
     while True:
-        now = clock()
-        async with engine.begin() as connection:
-            found = await connection.execute(
-                select(Delivery.id, Delivery.tenant_id, Delivery.event_type, Delivery.event, Delivery.attempts)
-                .where(Delivery.delivered_at.is_(None), Delivery.next_attempt_at <= now)
-                .order_by(Delivery.next_attempt_at)
-                .limit(AT_MOST)
-                .with_for_update(skip_locked=True)
-            )
-            pending = found.all()
-            taken, refused, failure = await _publish_all(broker, pending)
-            if taken:
-                await connection.execute(update(Delivery).where(Delivery.id.in_(taken)).values(delivered_at=clock()))
-            for delivery_id, attempts in refused:
-                later = now + FIRST_RETRY * 2 ** min(attempts, DOUBLINGS)
-                await connection.execute(
-                    update(Delivery)
-                    .where(Delivery.id == delivery_id)
-                    .values(attempts=attempts + 1, next_attempt_at=later)
-                )
-        delivered += len(taken)
-        if failure is not None:
-            raise failure
-        if len(pending) < AT_MOST:
+        claimed = await _claim(engine, clock())
+        if not claimed:
             return delivered
+        outcome = _Outcome()
+        try:
+            await _publish_all(broker, claimed, outcome)
+        finally:
+            # Also when this is cancelled: what was confirmed is not sent again, and the rest need not wait.
+            await _write_down(engine, claimed, outcome, clock())
+        delivered += len(outcome.delivered)
+        if outcome.failure is not None:
+            raise outcome.failure
 
 
-async def _publish_all(
-    broker: RabbitBroker, pending: Sequence[Row[Any]]
-) -> tuple[list[UUID], list[tuple[UUID, int]], Exception | None]:
-    """The ids that the broker took, those that it refused with their earlier refusals, and what ended it before all."""
-    taken: list[UUID] = []
-    refused: list[tuple[UUID, int]] = []
-    for delivery in pending:
+async def _claim(engine: AsyncEngine, now: datetime) -> list[_Claimed]:
+    async with engine.begin() as connection:
+        found = await connection.execute(CLAIMED, {"now": now, "again_at": now + CLAIM, "at_most": AT_MOST})
+        return sorted((_Claimed(**row) for row in found.mappings()), key=lambda one: one.position)
+
+
+async def _publish_all(broker: RabbitBroker, claimed: Sequence[_Claimed], outcome: _Outcome) -> None:
+    """Publish all at once: the broker confirms them together, so that they take as long as the slowest."""
+
+    async def send(delivery: _Claimed) -> None:
         try:
             await publish(
                 broker,
-                msgspec.json.encode(delivery.event),
+                delivery.event.encode(),
                 exchange=topology.ALERTS,
                 routing_key=topology.alert_key(delivery.tenant_id, delivery.event_type),
                 content_type=CONTENT_TYPE,
@@ -82,10 +128,32 @@ async def _publish_all(
                 must_be_routed=False,  # a tenant without a subscriber is none of ours
             )
         except DeliveryError:
-            log.warning("delivery_refused", delivery_id=str(delivery.id), event_type=delivery.event_type)
-            refused.append((delivery.id, delivery.attempts))
+            outcome.refused.append(delivery)
         except Exception as error:  # noqa: BLE001 - raised by the caller, when what was taken is written down
-            return taken, refused, error
+            outcome.failure = outcome.failure or error
         else:
-            taken.append(delivery.id)
-    return taken, refused, None
+            outcome.delivered.append(delivery.id)
+
+    async with asyncio.TaskGroup() as tasks:
+        for delivery in claimed:
+            tasks.create_task(send(delivery))
+
+
+async def _write_down(engine: AsyncEngine, claimed: Sequence[_Claimed], outcome: _Outcome, now: datetime) -> None:
+    known = {*outcome.delivered, *(delivery.id for delivery in outcome.refused)}
+    unknown = [delivery.id for delivery in claimed if delivery.id not in known]
+    async with engine.begin() as connection:
+        if outcome.delivered:
+            await connection.execute(DELIVERED, {"ids": outcome.delivered, "now": now})
+        if outcome.refused:
+            log.warning("deliveries_refused", count=len(outcome.refused))
+            await connection.execute(
+                REFUSED, [{"id": one.id, "again_at": now + _patience(one.attempts)} for one in outcome.refused]
+            )
+        if unknown:
+            await connection.execute(GIVEN_BACK, {"ids": unknown, "now": now})
+
+
+def _patience(refusals: int) -> timedelta:
+    """How long to wait after one more refusal than these."""
+    return FIRST_RETRY * (1 << min(refusals, DOUBLINGS))
