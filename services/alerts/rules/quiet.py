@@ -1,7 +1,6 @@
 """Quiet times, which do not count as silence: when so much counted time has passed, DST and all. Pure."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, time, timedelta
 from functools import lru_cache
@@ -9,6 +8,7 @@ from itertools import accumulate
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 NONE = timedelta(0)
+SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(weeks=1)
 COUNTED_AT_LEAST = timedelta(hours=1)
@@ -58,14 +58,25 @@ def after(start: datetime, counted: timedelta, quiet: QuietTimes | None) -> date
 
 
 def _walk(moment: datetime, left: timedelta, quiet: QuietTimes) -> datetime:
-    """While the offset to UTC stays, wall time passes evenly and weeks can be skipped: go from change to change."""
+    """While the offset to UTC stays, wall time passes evenly and weeks can be skipped: go from change to change.
+
+    Of whole years it is known what counts. Moments are in UTC, without saying so, here and below.
+    """
     week = _week(quiet)
-    for until, offset in _offsets(quiet.time_zone, moment):
-        counted_here = week.passed(until + offset) - week.passed(moment + offset)
-        if left <= counted_here:
-            return (week.moment(week.passed(moment + offset) + left, moment + offset) - offset).replace(tzinfo=UTC)
-        left -= counted_here
-        moment = until
+    for year in range(moment.year, MAXYEAR):
+        if moment == datetime(year, 1, 1) and _counted_in(year, quiet) < left:  # noqa: DTZ001 - UTC
+            left -= _counted_in(year, quiet)
+            moment = datetime(year + 1, 1, 1)  # noqa: DTZ001 - UTC
+            continue
+        for until, offset in _offsets(quiet.time_zone, year):
+            if until <= moment:
+                continue
+            passed = week.passed(moment + offset)
+            counted_here = week.passed(until + offset) - passed
+            if left <= counted_here:
+                return (week.moment(passed + left, moment + offset) - offset).replace(tzinfo=UTC)
+            left -= counted_here
+            moment = until
     raise OverflowError
 
 
@@ -127,19 +138,21 @@ def _since_midnight(wall: time) -> timedelta:
     return timedelta(hours=wall.hour, minutes=wall.minute, seconds=wall.second, microseconds=wall.microsecond)
 
 
-def _offsets(time_zone: str, moment: datetime) -> Iterator[tuple[datetime, timedelta]]:
-    """The offsets of a zone from `moment` (in UTC, as all here) on, each with until when it holds at least."""
-    for year in range(moment.year, MAXYEAR):
-        for until, offset in _offsets_of(time_zone, year):
-            if until > moment:
-                yield until, offset
+@lru_cache(maxsize=65_536)
+def _counted_in(year: int, quiet: QuietTimes) -> timedelta:
+    week, counted = _week(quiet), NONE
+    moment = datetime(year, 1, 1)  # noqa: DTZ001 - UTC
+    for until, offset in _offsets(quiet.time_zone, year):
+        counted += week.passed(until + offset) - week.passed(moment + offset)
+        moment = until
+    return counted
 
 
-@lru_cache(maxsize=16_384)
-def _offsets_of(time_zone: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
+@lru_cache(maxsize=65_536)
+def _offsets(time_zone: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
     """The offsets in a year, each with until when it holds, at most the year's end.
 
-    A zone does not tell when it changes its offset. It is asked each day, and searched for the second where it differs.
+    A zone does not tell when it changes its offset. It is asked each week; where it differs the second is searched for.
     """
     zone = ZoneInfo(time_zone)
 
@@ -150,15 +163,12 @@ def _offsets_of(time_zone: str, year: int) -> tuple[tuple[datetime, timedelta], 
     moment, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001 - UTC
     offset = offset_at(moment)
     while moment < end:
-        tomorrow = min(moment + DAY, end)
-        if offset_at(tomorrow) == offset:
-            moment = tomorrow
+        later = min(moment + WEEK, end)
+        if offset_at(later) == offset:
+            moment = later
             continue
-        seconds = int((tomorrow - moment).total_seconds())
-        before = bisect_left(
-            range(seconds), True, key=lambda second: offset_at(moment + timedelta(seconds=second)) != offset
-        )
-        moment += timedelta(seconds=before)
+        within = range(int((later - moment).total_seconds()))
+        moment += SECOND * bisect_left(within, True, key=lambda second: offset_at(moment + second * SECOND) != offset)
         found.append((moment, offset))
         offset = offset_at(moment)
     return (*found, (end, offset))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.alerts.rules.quiet import END_OF_TIME, QuietTimes, after
@@ -56,10 +56,11 @@ def around_a_change(draw: st.DrawFn) -> tuple[datetime, QuietTimes]:
     quarters = st.builds(time, st.integers(0, 23), st.sampled_from([0, 15, 30, 45]))
     hours = draw(st.none() | st.tuples(quarters, quarters).filter(lambda both: both[0] != both[1]))
     weekdays = draw(st.frozensets(st.integers(1, 7), max_size=6 if hours is None else 3))
-    return change + draw(st.integers(-5000, 2000)) * MINUTE, QuietTimes(weekdays, hours, zone)
+    return change + draw(st.integers(-3000, 1000)) * MINUTE, QuietTimes(weekdays, hours, zone)
 
 
-@given(around_a_change(), st.integers(0, 6000))
+@settings(deadline=None)
+@given(around_a_change(), st.integers(0, 4000))
 @example((utc(2026, 3, 28, 20), NIGHTS), 0)
 def test_it_is_what_the_clock_on_the_wall_says_minute_by_minute(
     case: tuple[datetime, QuietTimes], minutes: int
@@ -117,7 +118,7 @@ def test_an_hour_that_is_lived_twice_counts_twice_and_one_that_is_skipped_not_at
 @pytest.mark.parametrize(
     ("quiet", "within_s"),
     [
-        pytest.param(QuietTimes(frozenset({6, 7}), (time(19), time(7)), COPENHAGEN), 0.1, id="working hours"),
+        pytest.param(QuietTimes(frozenset({6, 7}), (time(19), time(7)), COPENHAGEN), 0.2, id="working hours"),
         pytest.param(QuietTimes(frozenset(range(1, 7)), (time(1), time(0)), COPENHAGEN), 5, id="an hour a week"),
     ],
 )
