@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from email.message import Message
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Request
 from fastapi.routing import iter_route_contexts
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
@@ -16,15 +16,20 @@ from shared.http.problems import BadFieldsError, FieldError, ProblemError
 
 JSON = "application/json"
 
+STRICTLY = ConfigDict(extra="forbid", strict=True)
+"""The `__pydantic_config__` of a body: no unknown fields, and no text where a number must be."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
+"""A few words of somebody's. PostgreSQL has no NUL."""
+
 T = TypeVar("T")
 
 
 class JsonBody(Generic[T]):
     """A dependency that is the request's body as the dataclass `model`; a route names it after its caller.
 
-    The dataclass says itself what it takes: `STRICTLY` as its `__pydantic_config__` refuses fields that it has not.
-    An empty body is `default`, where there is one. What is bad is a 422 that names each field, another content type
-    a 415.
+    The dataclass says itself how strict it is (`STRICTLY`). An empty body is `default`, where there is one. What is bad
+    is a 422 that names each field, another content type a 415.
     """
 
     def __init__(self, model: type[T], *, default: T | None = None) -> None:

@@ -16,6 +16,7 @@ _MEANINGS = {
     "400": "The cursor is not one of this list.",
     "401": "No token, or one that is not good.",
     "403": "The token lacks the scope.",
+    "409": "Things are no longer, or already, so that this can be done; `detail` says how.",
     "413": "The request's body is too large.",
     "415": "The request's body is not JSON.",
     "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",

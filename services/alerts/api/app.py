@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.alerts.api.alert_marks import alert_marks_router
 from services.alerts.api.alerts import alerts_router
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
 from services.alerts.settings import AlertsSettings
@@ -43,7 +44,9 @@ def create_face(
     verifier = create_verifier(settings, keys, clock=clock)
     limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
     reader = caller_with("alerts:read", verifier, limit)
+    writer = caller_with("alerts:write", verifier, limit)
     app.include_router(alerts_router(database, reader, clock=clock))
+    app.include_router(alert_marks_router(database, writer, clock=clock))
     return app
 
 

@@ -24,6 +24,7 @@ from shared.models import Medium, UnitOfMeasure
 ALERT_EXAMPLE = "5b0f6f0e-8d55-4a0e-9a6b-0d1c7a1f3e52"
 WHO_EXAMPLE = "caretaker@example.com"
 NOTE_EXAMPLE = "The battery is on its way."
+SNOOZED_EXAMPLE = "2026-11-10T07:00:00Z"
 DUE_EXAMPLE = "2026-11-03T05:00:00Z"
 
 AlertId = Annotated[UUID, Field(description="The alert's id.", examples=[ALERT_EXAMPLE])]
@@ -93,5 +94,5 @@ class Acknowledgement:
 class Snooze:
     """Somebody wants to hear nothing of it for a while."""
 
-    until: Annotated[datetime, Field(description="How long (UTC).", examples=["2026-11-10T07:00:00Z"])]
+    until: Annotated[datetime, Field(description="How long (UTC).", examples=[SNOOZED_EXAMPLE])]
     by: Annotated[str, Field(description="Who: the `sub` of the token.", examples=[WHO_EXAMPLE])]

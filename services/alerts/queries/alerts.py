@@ -23,7 +23,7 @@ from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.fields import LatestReading
 from shared.http.pages import Page
 from shared.http.reach import Reach
-from shared.http.tenant_database import TenantDatabase
+from shared.http.tenant_database import Connection, TenantDatabase
 from shared.models import AlertType, ClosedBecause, Medium, OpenedBecause
 
 # `$1` is the tenant, and `{}` properties. A gateway is where the meters are that are expected by it.
@@ -182,7 +182,7 @@ async def alerts_page(
     which = OF_PAGE.format(in_properties=IN_PROPERTIES.format("$7"))
     statement = ALERTS.format(within_reach=WITHIN_REACH, which=which, limit="$16")
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        rows = await connection.fetch(statement, *_within(reach), *filters.arguments(now), *after, limit + 1)
+        rows = await connection.fetch(statement, *reach_arguments(reach), *filters.arguments(now), *after, limit + 1)
     items = [_alert(row, now) for row in rows[:limit]]
     has_next = len(rows) > limit
     last = (items[-1].opened_at, items[-1].id) if has_next else None
@@ -191,13 +191,19 @@ async def alerts_page(
 
 async def one_alert(database: TenantDatabase, *, reach: Reach, alert_id: UUID, now: datetime) -> Alert | None:
     """The alert within `reach` that has that id, or None."""
-    statement = ALERTS.format(within_reach=WITHIN_REACH, which="a.id = $3", limit="1")
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        row = await connection.fetchrow(statement, *_within(reach), alert_id)
+        return await find_alert(connection, reach=reach, alert_id=alert_id, now=now)
+
+
+async def find_alert(connection: Connection, *, reach: Reach, alert_id: UUID, now: datetime) -> Alert | None:
+    """The same in a transaction that is open for `reach`."""
+    statement = ALERTS.format(within_reach=WITHIN_REACH, which="a.id = $3", limit="1")
+    row = await connection.fetchrow(statement, *reach_arguments(reach), alert_id)
     return None if row is None else _alert(row, now)
 
 
-def _within(reach: Reach) -> tuple[UUID, list[UUID] | None]:
+def reach_arguments(reach: Reach) -> tuple[UUID, list[UUID] | None]:
+    """`$1` and `$2` of `WITHIN_REACH`."""
     return reach.tenant_id, None if reach.property_ids is None else sorted(reach.property_ids)
 
 
