@@ -10,7 +10,7 @@ from opentelemetry.trace import TracerProvider
 from services.alerts.api.app import callers_database, create_face
 from services.alerts.consumer import register_consumer
 from services.alerts.metrics import AlertsMetrics
-from services.alerts.operations.transitions import fold
+from services.alerts.operations.folding import fold
 from services.alerts.settings import AlertsSettings
 from services.alerts.watch import Watch
 from shared import topology

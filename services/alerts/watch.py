@@ -10,7 +10,8 @@ from faststream.rabbit import RabbitBroker
 
 from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
-from services.alerts.operations.transitions import sweep
+from services.alerts.operations.gateways import sweep_gateways
+from services.alerts.operations.sweeping import sweep
 from services.alerts.rules.judgement import Judgement, PipelineView
 from shared import topology
 from shared.broker import UNREACHABLE, broker_may_be_away, check
@@ -82,10 +83,11 @@ class Watch:
         allowed = self._judgement.allows(await self._look(), now)
         self._metrics.judging.set(allowed)
         if allowed:
-            stale = await sweep(self._database.engine, now)
-            if stale:
-                log.info("installations_stale", count=stale)
-                self._metrics.transitions.labels(InstallationState.STALE.value).inc(stale)
+            gateways = await sweep_gateways(self._database.engine, now, self._clock())
+            swept = await sweep(self._database.engine, now, self._clock())
+            if gateways.silent or gateways.back or swept.stale:
+                log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
+            self._metrics.transitions.labels(InstallationState.STALE.value).inc(swept.stale)
         self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker, self._clock))
 
     async def _look(self) -> PipelineView:

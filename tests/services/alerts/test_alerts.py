@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.alerts.operations.transitions import fold, sweep
+from services.alerts.operations.folding import fold
+from services.alerts.operations.gateways import sweep_gateways
+from services.alerts.operations.sweeping import sweep as sweep_until
 from shared import topology
 from shared.messages.cloudevents import CloudEvent
 from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, encode
@@ -22,6 +24,12 @@ from tests.support.services import running_alerts
 from tests.support.vhosts import Vhost
 
 LIMIT = timedelta(hours=48)
+
+
+async def sweep(engine: AsyncEngine, until: datetime) -> int:
+    """How many fell stale."""
+    await sweep_gateways(engine, until, until)
+    return (await sweep_until(engine, until, until)).stale
 
 
 def now() -> datetime:
@@ -248,8 +256,9 @@ async def rows_read(engine: AsyncEngine) -> int:
 async def test_many_replicas_sweeping_at_once_report_each_silence_once(engine: AsyncEngine) -> None:
     await create_building(engine, meters=40)
     moment = now()
-    counts = await asyncio.gather(*(sweep(engine, moment) for _ in range(4)))
-    assert sum(counts) == 40
+    await sweep_gateways(engine, moment, moment)
+    swept = await asyncio.gather(*(sweep_until(engine, moment, moment) for _ in range(4)))
+    assert sum(one.stale for one in swept) == 40
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM alert")) == 40
         assert await connection.scalar(text("SELECT count(DISTINCT alert_id) FROM delivery")) == 40

@@ -55,9 +55,12 @@ def installation(kind: AlertEventType, *, heard_at: datetime | None) -> Installa
         property_name="Havnegade 12",
         address="Havnegade 12, 8000 Aarhus C",
         unit_label="Kælder",
-        gateway_id="GW-0001",
+        expected_gateway_id=None,
+        last_gateway_id="GW-0001",
         last_reading=last,
+        last_received_at=heard_at,
         state_since=NOON,
+        alert_id=ALERT,
         silence=Silence(
             state=InstallationState.STALE,
             installed_at=BEFORE,

@@ -1,0 +1,97 @@
+"""Folds what events tell of readings into the status of their installations; one transaction a batch of events."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
+
+from services.alerts.operations.transitions import Transition, fresh_since, write
+from services.alerts.queries.subjects import find
+from services.alerts.rules.staleness import on_a_reading
+from shared.messages.readings_stored import InstallationHeard, ReadingsStored
+from shared.models import InstallationState
+
+# In the order of the key, for replicas at once. By itself: joined to the update, it is compared pair by pair.
+LOCK = text(
+    "SELECT count(*) FROM (SELECT FROM installation_status WHERE installation_id = ANY (:ids)"
+    " ORDER BY installation_id FOR UPDATE) AS locked"
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+
+# Late and repeated news change nothing; a correction of the newest reading does. `due_at` stays: it is looked at again
+# when it comes, which saves an index entry a reading.
+FOLD = text(
+    """
+    WITH folded AS (
+        UPDATE installation_status AS status
+        SET last_reading_at = heard."timestamp", last_value = heard.value, last_rssi_dbm = heard.rssi_dbm,
+            last_battery_level_pct = heard.battery_level_pct, last_gateway_id = heard.gateway_id,
+            last_received_at = heard.received_at
+        FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery, :received)
+            AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct, received_at)
+        WHERE status.installation_id = heard.installation_id
+          AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp"
+               OR status.last_reading_at = heard."timestamp" AND status.last_received_at < heard.received_at)
+        RETURNING status.installation_id, status.state
+    )
+    SELECT installation_id FROM folded WHERE state <> 'fresh'
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("gateway_ids", type_=ARRAY(Text())),
+    bindparam("timestamps", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("values", type_=ARRAY(Double())),
+    bindparam("rssi", type_=ARRAY(SmallInteger())),
+    bindparam("battery", type_=ARRAY(SmallInteger())),
+    bindparam("received", type_=ARRAY(DateTime(timezone=True))),
+)
+
+
+async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datetime) -> int:
+    """Take note of what was heard; returns how many installations recovered. Safe to repeat, in any order."""
+    heard = _newest(events)
+    if not heard:
+        return 0
+    async with engine.begin() as connection:
+        await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})
+        not_fresh = (await connection.execute(FOLD, _columns(heard))).scalars().all()
+        verdicts = [(subject, on_a_reading(subject.silence, now)) for subject in await find(connection, not_fresh)]
+        since = await fresh_since(
+            connection, [subject for subject, verdict in verdicts if verdict.state is InstallationState.FRESH]
+        )
+        transitions = [
+            Transition(subject, verdict, since=since.get(subject.installation_id, subject.state_since))
+            for subject, verdict in verdicts
+        ]
+        await write(connection, transitions, now)
+    return sum(one.changes_state and one.subject.silence.state is InstallationState.STALE for one in transitions)
+
+
+def _newest(events: Sequence[ReadingsStored]) -> list[InstallationHeard]:
+    newest: dict[UUID, InstallationHeard] = {}
+    for event in events:
+        for heard in event.installations:
+            known = newest.get(heard.installation_id)
+            if known is None or _age(heard) > _age(known):
+                newest[heard.installation_id] = heard
+    return list(newest.values())
+
+
+def _age(heard: InstallationHeard) -> tuple[datetime, datetime]:
+    """What orders the news of an installation: when it was read, and of two such when it was received."""
+    return heard.timestamp, heard.received_at or datetime.min.replace(tzinfo=UTC)
+
+
+def _columns(heard: Sequence[InstallationHeard]) -> dict[str, list[object]]:
+    return {
+        "ids": [one.installation_id for one in heard],
+        "gateway_ids": [one.gateway_id for one in heard],
+        "timestamps": [one.timestamp for one in heard],
+        "values": [one.value for one in heard],
+        "rssi": [one.rssi_dbm for one in heard],
+        "battery": [one.battery_level_pct for one in heard],
+        "received": [one.received_at for one in heard],
+    }

@@ -1,0 +1,64 @@
+"""Which limit of silence holds for an installation: that of its most specific policy, whole, else its tenant's."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
+
+from services.alerts.rules.limits import Limit
+from services.alerts.rules.quiet import QuietTimes
+from shared.models import MeterInstallation, Policy, Tenant, Unit
+
+POLICIES = Policy.__table__
+
+
+def limited(statement: Select[*tuple[Any, ...]], policies: FromClause = POLICIES) -> Select[*tuple[Any, ...]]:
+    """`statement`, which has `MeterInstallation`, `Unit` and `Tenant`, with the columns that `limit_of` reads.
+
+    Also `policy_id`: the one that holds, None for the tenant's limit. Other `policies` than there are, such as a common
+    table expression of the same columns, show what a change of them would make.
+    """
+    chosen = policies.alias("chosen")
+    return statement.outerjoin(chosen, chosen.c.id == _most_specific(policies)).add_columns(
+        chosen.c.id.label("policy_id"),
+        func.coalesce(chosen.c.stale_after, Tenant.stale_after).label("limit_stale_after"),
+        chosen.c.quiet_weekdays.label("limit_quiet_weekdays"),
+        chosen.c.quiet_from.label("limit_quiet_from"),
+        chosen.c.quiet_until.label("limit_quiet_until"),
+        func.coalesce(chosen.c.time_zone, Tenant.time_zone).label("limit_time_zone"),
+        func.coalesce(chosen.c.grace, timedelta(0)).label("limit_grace"),
+    )
+
+
+def limit_of(row: Row[Any]) -> Limit:
+    """The limit in a row of a `limited` statement."""
+    quiet = None
+    if row.limit_quiet_weekdays or row.limit_quiet_from is not None:
+        quiet = QuietTimes(
+            weekdays=frozenset(row.limit_quiet_weekdays),
+            hours=None if row.limit_quiet_from is None else (row.limit_quiet_from, row.limit_quiet_until),
+            time_zone=row.limit_time_zone,
+        )
+    return Limit(stale_after=row.limit_stale_after, quiet=quiet, grace=row.limit_grace)
+
+
+def _most_specific(policies: FromClause) -> ColumnElement[UUID | None]:
+    """Each place to look is one row of a unique index; the next is looked at only where there is none."""
+    policy = policies.alias("policy_of_target")
+
+    def of(*conditions: ColumnElement[bool]) -> ColumnElement[UUID | None]:
+        return select(policy.c.id).where(*conditions).correlate(MeterInstallation, Unit).scalar_subquery()
+
+    of_tenant = policy.c.tenant_id == MeterInstallation.tenant_id
+    return func.coalesce(
+        of(policy.c.installation_id == MeterInstallation.id),
+        of(policy.c.property_id == Unit.property_id),
+        of(of_tenant, policy.c.medium == MeterInstallation.medium),
+        of(
+            of_tenant,
+            policy.c.installation_id.is_(None),
+            policy.c.property_id.is_(None),
+            policy.c.medium.is_(None),
+        ),
+    )
