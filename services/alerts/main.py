@@ -9,8 +9,10 @@ from opentelemetry.trace import TracerProvider
 
 from services.alerts.api.app import callers_database, create_face
 from services.alerts.consumer import register_consumer
+from services.alerts.ingest_queue import IngestQueue
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.folding import fold
+from services.alerts.rounds import Rounds
 from services.alerts.settings import AlertsSettings
 from services.alerts.watch import Watch
 from shared import topology
@@ -44,6 +46,10 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
     broker = create_broker(
         broker_url, app_id="mbus-alerts", prefetch=settings.prefetch, graceful_timeout_s=settings.grace_period_s
     )
+    rounds = Rounds(
+        database, IngestQueue(broker_url), settle=timedelta(seconds=settings.settle_s), metrics=metrics, clock=clock
+    )
+    watch = Watch(database, broker, rounds, metrics=metrics, clock=clock)
 
     async def write(events: Sequence[ReadingsStored]) -> list[None]:
         recovered = await fold(database.engine, events, clock())
@@ -61,14 +67,6 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
             suspects_data=suspects_data,
         )
         register_consumer(broker, folds, metrics, tracers.get_tracer(__name__))
-        watch = Watch(
-            database,
-            broker,
-            events_in_hand=lambda: folds.in_hand,
-            settle=timedelta(seconds=settings.settle_s),
-            metrics=metrics,
-            clock=clock,
-        )
         async with (
             exporting(tracers),
             keys.open(),
@@ -85,6 +83,7 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
         keys,
         lifespan=lifespan,
         readiness={"broker": lambda: check(broker)},
+        details={"judgement": watch.judgement},
         registry=registry,
         clock=clock,
     )

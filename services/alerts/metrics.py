@@ -1,6 +1,8 @@
 """What alerts counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.alerts.rules.judgement import Cause
 
 
 class AlertsMetrics:
@@ -14,4 +16,18 @@ class AlertsMetrics:
         self.delivered = Counter("mbus_alerts_deliveries", "Alert events published", registry=registry)
         self.judging = Gauge(
             "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held", registry=registry
+        )
+        self.judging_lag = Gauge(
+            "mbus_alerts_judging_lag_seconds", "How far behind the present silence is judged", registry=registry
+        )
+        self.held = Counter(
+            "mbus_alerts_held", "How often this replica found a reason to hold judgement", ["cause"], registry=registry
+        )
+        for cause in Cause:
+            self.held.labels(cause.value)
+        self.rounds = Histogram(
+            "mbus_alerts_round_seconds",
+            "From a look at ingest's queue until all sessions had answered, where this replica leads",
+            buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+            registry=registry,
         )

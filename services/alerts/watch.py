@@ -1,109 +1,103 @@
-"""The clock of alerts: every second, see whether judging is allowed, sweep what is due, and send what waits."""
+"""The clock of alerts: again and again, judge what is due as far as that is allowed, and send what waits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 
-from aio_pika.abc import AbstractChannel
 from faststream.rabbit import RabbitBroker
 
 from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.gateways import sweep_gateways
 from services.alerts.operations.sweeping import sweep
-from services.alerts.rules.judgement import Judgement, PipelineView
-from shared import topology
-from shared.broker import UNREACHABLE, broker_may_be_away, check
+from services.alerts.queries.pipeline import Seen, read_pipeline
+from services.alerts.rounds import Rounds
 from shared.clock import Clock
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
 from shared.models import InstallationState
-from shared.service_database import DATABASE_FAILURES, ServiceDatabase
+from shared.service_database import ServiceDatabase
 
-TICK_S = 1.0
-"""An alert goes out within this time of its moment, and the time that it takes to write it."""
-
-WATCHED = (topology.INGEST_READINGS, topology.ALERTS_READINGS_STORED)
-"""Upstream first: what has left the one when it is looked at is in the next, in alerts' own hands, or is folded."""
-
-INTERRUPTED: tuple[type[Exception], ...] = (*UNREACHABLE, *DATABASE_FAILURES)
+TICK_S = 0.5
+"""What has become due, or is to be sent, waits no longer for being looked at."""
 
 log = get_logger(__name__)
 
 
 class Watch:
-    """Sweeps and delivers for as long as `running()` lasts."""
+    """Sweeps and delivers for as long as `running()` lasts. A slow delivery holds up no sweep, and no round."""
 
     def __init__(
-        self,
-        database: ServiceDatabase,
-        broker: RabbitBroker,
-        *,
-        events_in_hand: Callable[[], int],
-        settle: timedelta,
-        metrics: AlertsMetrics,
-        clock: Clock,
+        self, database: ServiceDatabase, broker: RabbitBroker, rounds: Rounds, *, metrics: AlertsMetrics, clock: Clock
     ) -> None:
         self._database = database
         self._broker = broker
-        self._events_in_hand = events_in_hand
-        self._judgement = Judgement(settle)
+        self._rounds = rounds
         self._metrics = metrics
         self._clock = clock
+        self._seen: Seen | None = None
+        self._made = asyncio.Event()
+        """Set when there may be something to send."""
+        metrics.judging_lag.set(math.nan)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Tick in the background until the block ends."""
-        task = asyncio.create_task(self._run(), name="watch")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _run(self) -> None:
-        while True:
+        """Lead or follow the rounds, judge and send in the background until the block ends."""
+        async with self._rounds.running():
+            tasks = {
+                asyncio.create_task(_again_and_again(self._judge, self._rounds.moved), name="judge"),
+                asyncio.create_task(_again_and_again(self._deliver, self._made), name="deliver"),
+            }
             try:
-                await self.tick()
-            except Exception as error:
-                # A database or broker that is away passes; the next tick finds all that this one did not do.
-                self._judgement.interrupted()
-                if refuses_data(error):
-                    log.exception("tick_failed")
-                else:
-                    log.warning("tick_failed", error=repr(error))
-            await asyncio.sleep(TICK_S)
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
-    async def tick(self) -> None:
-        """Judge what is due, if that is allowed now, and send what waits."""
-        # Taken before the look: what was accepted until now is in a queue that is looked at, or is folded.
-        now = self._clock()
-        allowed = self._judgement.allows(await self._look(), now)
-        self._metrics.judging.set(allowed)
-        if allowed:
-            gateways = await sweep_gateways(self._database.engine, now, self._clock())
-            swept = await sweep(self._database.engine, now, self._clock())
-            if gateways.silent or gateways.back or swept.stale:
-                log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
-            self._metrics.transitions.labels(InstallationState.STALE.value).inc(swept.stale)
+    def judgement(self) -> str:
+        """What this replica knows of judgement, in words for an operator."""
+        if self._seen is None:
+            return "not known: the database has not said yet"
+        until = self._seen.judge_until
+        if until is not None:
+            return f"judged until {until:%Y-%m-%d %H:%M:%S}Z"
+        return f"held: {self._seen.standing.in_words or 'nobody looks at the pipeline'}"
+
+    async def _judge(self) -> None:
+        """Judge what is due, if that is allowed now."""
+        self._seen = None
+        seen = self._seen = await read_pipeline(self._database.engine)
+        until = seen.judge_until
+        self._metrics.judging.set(until is not None)
+        if seen.standing.judged_until is not None:
+            self._metrics.judging_lag.set((seen.now - seen.standing.judged_until).total_seconds())
+        if until is None:
+            return
+        gateways = await sweep_gateways(self._database.engine, until, self._clock())
+        swept = await sweep(self._database.engine, until, self._clock())
+        if gateways.silent or gateways.back or swept.stale:
+            log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
+            self._made.set()
+        self._metrics.transitions.labels(InstallationState.STALE.value).inc(swept.stale)
+
+    async def _deliver(self) -> None:
+        """Send what waits."""
         self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker, self._clock))
 
-    async def _look(self) -> PipelineView:
+
+async def _again_and_again(step: Callable[[], Awaitable[None]], at_once: asyncio.Event) -> None:
+    while True:
+        at_once.clear()
         try:
-            await self._database.check()
-            await check(self._broker)
-            with broker_may_be_away():
-                connection = await self._broker.connect()
-                async with connection.channel() as channel:
-                    waiting = [await _messages_in(channel, queue) for queue in WATCHED]
-        except INTERRUPTED as error:
-            log.warning("pipeline_interrupted", error=repr(error))
-            return PipelineView(whole=False, waiting=0)
-        return PipelineView(whole=True, waiting=sum(waiting) + self._events_in_hand())
-
-
-async def _messages_in(channel: AbstractChannel, queue: str) -> int:
-    declared = await channel.declare_queue(queue, passive=True)
-    return declared.declaration_result.message_count or 0
+            await step()
+        except Exception as error:
+            # A database or broker that is away passes; the next time finds all that this one did not do.
+            if refuses_data(error):
+                log.exception("tick_failed")
+            else:
+                log.warning("tick_failed", error=repr(error))
+            at_once.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(at_once.wait(), TICK_S)

@@ -13,7 +13,7 @@ from shared.http.bodies import document_bodies
 from shared.http.body_limit import BODY_MAX_BYTES, BodyLimit
 from shared.http.departures import StopForDepartures
 from shared.http.docs_page import docs_router
-from shared.http.health import Check, health_router
+from shared.http.health import Check, Detail, health_router
 from shared.http.methods import HeadAsGet
 from shared.http.openapi import document_errors
 from shared.http.openapi_shapes import document_shapes
@@ -61,14 +61,15 @@ def create_http_app(
     lifespan: Lifespan,
     readiness: Mapping[str, Check],
     registry: CollectorRegistry,
+    details: Mapping[str, Detail] | None = None,
     tags: Mapping[str, str] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
 ) -> FastAPI:
     """An application with `/livez`, `/readyz`, `/metrics`, `/docs` and `/openapi.json`, to which routers are added.
 
-    `readiness` maps the name of each part to a check that raises while it is not ready, `tags` each subject of the
-    routes to what it is about. Errors are problem+json (RFC 9457), a database that is away is a 503 whichever route met
-    it, and a request whose client has gone is stopped.
+    `readiness` maps the name of each part to a check that raises while it is not ready, `details` that of others to
+    how they stand, `tags` each subject of the routes to what it is about. Errors are problem+json (RFC 9457), a
+    database that is away is a 503 whichever route met it, and a request whose client has gone is stopped.
     """
     app = HttpApp(
         title=title,
@@ -83,7 +84,7 @@ def create_http_app(
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.include_router(health_router(readiness, registry))
+    app.include_router(health_router(readiness, registry, details=details))
     app.include_router(docs_router(title, app.openapi_json))
     # The last one added is the first that a request meets.
     app.add_middleware(BodyLimit, max_bytes=body_max_bytes)

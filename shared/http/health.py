@@ -15,9 +15,12 @@ from shared.logs import get_logger
 Check = Callable[[], Awaitable[None]]
 """Raises, with any exception, while that part is not ready."""
 
+Detail = Callable[[], str]
+"""Says, in words and from memory, how a part stands that does not make the service unavailable."""
+
 CHECK_TIMEOUT_S = 2.0
 
-NOT_READY = {"status": "unavailable", "checks": {"database": "DatabaseAwayError"}}
+NOT_READY = {"status": "unavailable", "checks": {"database": "DatabaseAwayError"}, "details": {}}
 
 log = get_logger(__name__)
 
@@ -31,16 +34,24 @@ class Liveness:
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the service can do its work now; `checks` maps each part to `ok` or to what kind of failure it met."""
+    """Whether the service can do its work now; `checks` maps each part to `ok` or to what kind of failure it met.
+
+    `details` are for people: what is worth knowing besides, and takes nothing from `status`.
+    """
 
     status: Annotated[Literal["ok", "unavailable"], Field(description="`ok` when every check is.")]
     checks: Annotated[dict[str, str], Field(description="What became of each check.", examples=[{"database": "ok"}])]
+    details: Annotated[dict[str, str], Field(description="How other parts stand, in words.", examples=[{}])]
 
 
 def health_router(
-    readiness: Mapping[str, Check], registry: CollectorRegistry, *, check_timeout_s: float = CHECK_TIMEOUT_S
+    readiness: Mapping[str, Check],
+    registry: CollectorRegistry,
+    *,
+    details: Mapping[str, Detail] | None = None,
+    check_timeout_s: float = CHECK_TIMEOUT_S,
 ) -> APIRouter:
-    """The three routes; every check is asked at once, for at most `check_timeout_s` seconds.
+    """The three routes; every check is asked at once, for at most `check_timeout_s` seconds. `details` always answer.
 
     `/metrics` asks them too, so that `mbus_ready` is true at each scrape.
     """
@@ -68,7 +79,9 @@ def health_router(
         """Every part is asked at once, for two seconds at most. Others should send nothing while this is a 503."""
         outcomes = await _outcomes()
         ready = all(outcome == "ok" for outcome in outcomes.values())
-        return json_answer(Readiness("ok" if ready else "unavailable", outcomes), status_code=200 if ready else 503)
+        told = {name: detail() for name, detail in (details or {}).items()}
+        status: Literal["ok", "unavailable"] = "ok" if ready else "unavailable"
+        return json_answer(Readiness(status, outcomes, told), status_code=200 if ready else 503)
 
     async def _outcomes() -> dict[str, str]:
         outcomes = await asyncio.gather(*(_outcome(name, check) for name, check in readiness.items()))

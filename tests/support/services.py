@@ -1,7 +1,7 @@
 """The services as a program runs them, in this process, against a test's database and the session's vhost."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -9,7 +9,9 @@ from services.alerts.main import create_app as create_alerts
 from services.alerts.settings import AlertsSettings
 from services.ingest.main import create_app as create_ingest
 from services.ingest.settings import IngestSettings
+from shared.clock import Clock, utc_now
 from tests.support.databases import Database
+from tests.support.ingest_session import idle_session
 from tests.support.tokens import SECRET
 from tests.support.vhosts import Vhost
 
@@ -33,8 +35,10 @@ async def running_ingest(
 
 
 @asynccontextmanager
-async def running_alerts(database: Database, vhost: Vhost, *, settle_s: float = 0) -> AsyncIterator[None]:
-    """Alerts, consuming, and judging after `settle_s`."""
+async def running_alerts(
+    database: Database, vhost: Vhost, *, settle_s: float = 0, ingest: bool = True, clock: Clock = utc_now
+) -> AsyncIterator[FastAPI]:
+    """Alerts, consuming, and judging after `settle_s`; with somebody that stands in for `ingest`, unless it has one."""
     settings = AlertsSettings.model_validate(
         {
             "database_url": database.alerts_url,
@@ -43,6 +47,9 @@ async def running_alerts(database: Database, vhost: Vhost, *, settle_s: float = 
             "MBUS_JWT_SECRET": SECRET,
         }
     )
-    app = create_alerts(settings)
-    async with app.router.lifespan_context(app):
-        yield
+    app = create_alerts(settings, clock=clock)
+    async with AsyncExitStack() as stack:
+        if ingest:
+            await stack.enter_async_context(idle_session(database))
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        yield app

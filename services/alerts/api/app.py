@@ -12,7 +12,7 @@ from services.alerts.settings import AlertsSettings
 from shared.clock import Clock
 from shared.http.app import Lifespan, create_http_app
 from shared.http.authentication import caller_with
-from shared.http.health import Check
+from shared.http.health import Check, Detail
 from shared.http.rate_limit import RateLimit
 from shared.http.tenant_database import TenantDatabase
 from shared.http.token_settings import create_verifier
@@ -29,6 +29,7 @@ def create_face(
     *,
     lifespan: Lifespan,
     readiness: Mapping[str, Check],
+    details: Mapping[str, Detail] | None = None,
     registry: CollectorRegistry,
     clock: Clock,
 ) -> FastAPI:
@@ -39,6 +40,7 @@ def create_face(
         tags=TAGS,
         lifespan=lifespan,
         readiness={"database": database.check, **readiness, **keys.readiness},
+        details=details,
         registry=registry,
     )
     verifier = create_verifier(settings, keys, clock=clock)

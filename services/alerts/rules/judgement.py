@@ -1,46 +1,143 @@
 """When silence may be judged at all: never while a reading may still be under way because of our own absence. Pure."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from shared.messages.alert_events import AlertEventType
+
+ABSENT_AFTER = timedelta(seconds=15)
+"""When nobody has looked for so long, alerts was away; before that another replica goes on where one has ended."""
+
+BEHIND_AFTER = timedelta(seconds=30)
+"""What the broker accepted may take so long until it is stored; meanwhile judgement is only late."""
+
+STEPPED_BY = timedelta(seconds=10)
+"""A clock that is moved by more, or that differs from the database's by more, is not believed."""
+
+
+class Cause(StrEnum):
+    """What can hold judgement, for a metric."""
+
+    STARTED = "started"
+    ABSENT = "absent"
+    BROKER = "broker"
+    DATABASE = "database"
+    CLOCK = "clock"
+    BEHIND = "behind"
 
 
 @dataclass(frozen=True)
-class PipelineView:
-    """What alerts sees of the way from the gateways to itself.
+class Trouble:
+    """Something for which judgement is held; `words` say it to an operator."""
 
-    `whole` is whether broker and database are there; `waiting` counts messages in the queues and in alerts' own hands.
+    cause: Cause
+    words: str
+
+    @property
+    def is_news(self) -> bool:
+        """Whether operators are told; not of the first start of all, which nobody takes for a failure."""
+        return self.cause is not Cause.STARTED
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How judgement stands, as all replicas see it: the table `pipeline`."""
+
+    judged_until: datetime | None = None
+    healthy_since: datetime | None = None
+    reason: str | None = None
+    degraded_since: datetime | None = None
+
+    @property
+    def in_words(self) -> str | None:
+        """Why nothing is judged; None where it is."""
+        if self.reason is None or self.healthy_since is None:
+            return self.reason
+        return f"all is well since {_time(self.healthy_since)}, and settles; before: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event for operators: of what began `since`, for this `reason`."""
+
+    kind: AlertEventType
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """How judgement stands from now on, and what operators are told of it."""
+
+    standing: Standing
+    told: Told | None = None
+
+
+def hold(before: Standing, trouble: Trouble, now: datetime) -> Ruling:
+    """Judge nothing any more. Told is the first trouble only: what follows until judgement goes on belongs to it."""
+    held = replace(before, healthy_since=None, reason=trouble.words)
+    if before.degraded_since is not None or not trouble.is_news:
+        return Ruling(held)
+    told = Told(AlertEventType.PIPELINE_DEGRADED, now, trouble.words)
+    return Ruling(replace(held, degraded_since=now), told)
+
+
+def go_on(before: Standing, proven: datetime | None, now: datetime, *, settle: timedelta) -> Ruling:
+    """Nothing is wrong: judge up to what is `proven` to be stored, once this has been so for the settle time.
+
+    `now` is the database's, which is the same for all replicas; `proven` comes from the clock of one of them.
     """
+    since = before.healthy_since or now
+    if proven is None or now - since < settle:
+        return Ruling(replace(before, healthy_since=since))
+    until = _later(before.judged_until, proven)
+    judging = Standing(judged_until=until, healthy_since=since)
+    if before.degraded_since is None:
+        return Ruling(judging)
+    told = Told(AlertEventType.PIPELINE_RECOVERED, before.degraded_since, before.reason or "")
+    return Ruling(judging, told)
 
-    whole: bool
-    waiting: int
+
+def _later(judged_until: datetime | None, proven: datetime) -> datetime:
+    """Replicas' clocks differ a little, and what was judged stays so. By more than that, the clock was put right."""
+    if judged_until is None or judged_until - proven > STEPPED_BY:
+        return proven
+    return max(judged_until, proven)
 
 
-class Judgement:
-    """Holds judgement back after an absence, until the pipeline has been empty for the settle time.
+def absence(looked_at: datetime | None, now: datetime) -> Trouble | None:
+    """What it means that somebody looked last at `looked_at`; both by the database's clock."""
+    if looked_at is None:
+        return Trouble(Cause.STARTED, "alerts has started for the first time")
+    if now - looked_at <= ABSENT_AFTER:
+        return None
+    return Trouble(Cause.ABSENT, f"alerts was away since {_time(looked_at)}")
 
-    A start counts as an absence, and so does every time that the broker or the database was away: ingest then holds
-    messages that no queue counts. Once settled, waiting messages hold judgement only while they wait.
-    """
 
-    def __init__(self, settle: timedelta) -> None:
-        self._settle = settle
-        self._empty_since: datetime | None = None
-        self._settled = False
+def disagreement(asked_at: datetime, answered_at: datetime, database: datetime) -> Trouble | None:
+    """What it means that the database said its time between these two moments of our clock."""
+    difference = max(asked_at - database, database - answered_at)
+    if difference <= STEPPED_BY:
+        return None
+    seconds = difference.total_seconds()
+    return Trouble(Cause.CLOCK, f"our clock and the database's differ by {seconds:.0f} s")
 
-    def interrupted(self) -> None:
-        """Take note of an absence that was seen elsewhere than in a look."""
-        self._settled = False
-        self._empty_since = None
 
-    def allows(self, view: PipelineView, now: datetime) -> bool:
-        """Whether what is due by `now` may be judged."""
-        empty = view.whole and view.waiting == 0
-        if not view.whole:
-            self.interrupted()
-        elif not empty:
-            self._empty_since = None
-        elif self._empty_since is None:
-            self._empty_since = now
-        if self._empty_since is not None and now - self._empty_since >= self._settle:
-            self._settled = True
-        return empty and self._settled
+class ClockWatch:
+    """Compares the wall clock to one that no one can set, from look to look."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+
+    def stepped(self, wall: datetime, monotonic_s: float) -> Trouble | None:
+        """Whether the wall clock was set since the last look, or the machine slept."""
+        offset = wall.timestamp() - monotonic_s
+        before, self._offset = self._offset, offset
+        if before is None or abs(offset - before) <= STEPPED_BY.total_seconds():
+            return None
+        return Trouble(Cause.CLOCK, f"the clock was moved by {offset - before:+.0f} s")
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"

@@ -35,7 +35,7 @@ async def test_every_route_is_a_503_that_says_when_to_try_again_and_then_works_a
     await create_database(servers.database_url, database.name, template=template.name)
     for route in LISTS:
         assert (await client.get(route, headers=caller)).status_code in {200, 404}
-    assert (await client.get("/readyz")).json() == {"status": "ok", "checks": {"database": "ok"}}
+    assert (await client.get("/readyz")).json() == {"status": "ok", "checks": {"database": "ok"}, "details": {}}
 
 
 async def test_each_broken_connection_costs_at_most_one_request(

@@ -26,7 +26,7 @@ async def test_it_serves_over_http_and_ends_cleanly_when_told_to(
     await add_readings(engine, installation, [datetime(2026, 11, 1, hour, tzinfo=UTC) for hour in range(3)])
     variables = {"MBUS_QUERY_DATABASE_URL": database.query_url, "MBUS_JWT_SECRET": SECRET}
     async with running(variables) as (process, url), httpx2.AsyncClient(base_url=url) as client:
-        assert (await client.get("/readyz")).json() == {"status": "ok", "checks": {"database": "ok"}}
+        assert (await client.get("/readyz")).json() == {"status": "ok", "checks": {"database": "ok"}, "details": {}}
         caller = headers(building.tenant_id)
         page = (await client.get(f"/readings?installation_id={installation}&limit=2", headers=caller)).json()
         assert [item["value"] for item in page["items"]] == [2.0, 1.0]

@@ -7,7 +7,7 @@ import httpx2
 from fastapi import FastAPI
 
 from shared.http.app import create_http_app
-from shared.http.health import Check
+from shared.http.health import Check, Detail
 from shared.telemetry import create_registry
 
 
@@ -16,9 +16,14 @@ async def nothing(_: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def create(readiness: Mapping[str, Check] | None = None) -> FastAPI:
+def create(readiness: Mapping[str, Check] | None = None, *, details: Mapping[str, Detail] | None = None) -> FastAPI:
     return create_http_app(
-        title="test", description="test", lifespan=nothing, readiness=readiness or {}, registry=create_registry()
+        title="test",
+        description="test",
+        lifespan=nothing,
+        readiness=readiness or {},
+        details=details,
+        registry=create_registry(),
     )
 
 

@@ -28,7 +28,7 @@ async def test_a_service_whose_parts_are_ready_is_ready() -> None:
     async with client_of(create({"database": ready, "broker": ready})) as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok"}}
+    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "broker": "ok"}, "details": {}}
 
 
 async def test_readiness_names_each_part_that_fails_and_waits_for_none() -> None:
@@ -39,7 +39,16 @@ async def test_readiness_names_each_part_that_fails_and_waits_for_none() -> None
     assert answer.json() == {
         "status": "unavailable",
         "checks": {"database": "ConnectionRefusedError", "broker": "TimeoutError", "other": "ok"},
+        "details": {},
     }
+
+
+async def test_details_are_told_and_take_nothing_from_readiness() -> None:
+    async with client_of(create({"database": ready}, details={"judgement": lambda: "held: nobody looks"})) as client:
+        answer = await client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert answer.json()["details"] == {"judgement": "held: nobody looks"}
 
 
 async def test_requests_are_counted_by_route_template_method_and_status() -> None:

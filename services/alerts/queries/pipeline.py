@@ -1,0 +1,84 @@
+"""What alerts reads of the pipeline: how judgement stands, and what ingest's sessions have to say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.alerts.rules.frontier import Answer
+from services.alerts.rules.judgement import ABSENT_AFTER, Standing
+from shared.models import IngestSession, Pipeline
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pipeline at `now`, by the database's clock, which is the same for every replica."""
+
+    now: datetime
+    round: int
+    looked_at: datetime | None
+    standing: Standing
+
+    @property
+    def judge_until(self) -> datetime | None:
+        """Up to when silence may be judged now; None while judgement is held.
+
+        A row that nobody keeps allows nothing: what it says was true when somebody looked.
+        """
+        if self.looked_at is None or self.now - self.looked_at > ABSENT_AFTER or self.standing.reason is not None:
+            return None
+        return self.standing.judged_until
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of ingest: the newest round that it has answered, and what it said."""
+
+    round: int
+    silent_for_s: float
+    answer: Answer
+
+
+async def read_pipeline(engine: AsyncEngine) -> Seen:
+    """How judgement stands."""
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(
+                func.clock_timestamp().label("now"),
+                Pipeline.round,
+                Pipeline.looked_at,
+                Pipeline.judged_until,
+                Pipeline.healthy_since,
+                Pipeline.reason,
+                Pipeline.degraded_since,
+            )
+        )
+        row = found.one()
+    standing = Standing(
+        judged_until=row.judged_until,
+        healthy_since=row.healthy_since,
+        reason=row.reason,
+        degraded_since=row.degraded_since,
+    )
+    return Seen(now=row.now, round=row.round, looked_at=row.looked_at, standing=standing)
+
+
+async def read_sessions(engine: AsyncEngine) -> Mapping[UUID, Session]:
+    """All of ingest's sessions, of one moment."""
+    silent_for = func.extract("epoch", func.clock_timestamp() - IngestSession.beat_at)
+    async with engine.connect() as connection:
+        found = await connection.execute(
+            select(
+                IngestSession.id,
+                IngestSession.round,
+                IngestSession.received,
+                IngestSession.disordered,
+                silent_for.label("silent_for"),
+            )
+        )
+        return {
+            row.id: Session(row.round, float(row.silent_for), Answer(row.received, row.disordered)) for row in found
+        }

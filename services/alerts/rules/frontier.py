@@ -1,0 +1,110 @@
+"""Up to when all that the broker accepted is stored: what the rounds prove, put together. Pure.
+
+The argument is in docs/architecture/staleness.md.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+REMEMBERED = 100
+"""Rounds that wait for their proof. What is so late is of no use: judgement is held by then."""
+
+STEADY = 2
+"""So many rounds in a row must have found nothing changed before one of them can be the first of a proof.
+
+One does not do: what a session had counted as given back when it answered the round before may still have been on its
+way to the broker when this one looked, and what a dead one had in hand may not have been back in the queue."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a session said to a round: all of the `received` messages that it had got by its question are dealt with.
+
+    `disordered` counts what broke the order of the queue by the time of the answer.
+    """
+
+    received: int
+    disordered: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """A question that every session has answered.
+
+    Before anybody was asked it was `at`, and then the queue had `waiting` messages ready and so many `consumers`.
+    """
+
+    at: datetime
+    waiting: int
+    consumers: int
+    answers: Mapping[UUID, Answer]
+
+    @property
+    def received(self) -> int:
+        """What all sessions together had received."""
+        return sum(answer.received for answer in self.answers.values())
+
+    @property
+    def taken_by_strangers(self) -> bool:
+        """Whether somebody takes messages of whom nothing is known."""
+        return self.consumers > len(self.answers)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether all who take messages are known, and there is anybody at all."""
+        return bool(self.answers) and not self.taken_by_strangers
+
+    @property
+    def order(self) -> dict[UUID, int]:
+        """What must not change while messages are counted: who takes them, and in which order."""
+        return {session: answer.disordered for session, answer in self.answers.items()}
+
+
+class Frontier:
+    """Takes rounds, one after the other, and says what they prove.
+
+    Everything accepted before a round began was at its look either dealt with, or in the hands of a session, which has
+    dealt with it when it answers, or among the `waiting` first of the queue. These were handed out before a later round
+    began if the answers to one between them, or to itself, tell of so many more; and then they are dealt with when that
+    later round is answered. Its own answers say nothing of that: sessions count one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._unproven: deque[Round] = deque(maxlen=REMEMBERED)
+        self._last: Round | None = None
+        self._steady = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether another round, soon, may prove something that this one did not."""
+        if self._last is None or not self._last.says_something:
+            return False
+        return self._steady < STEADY or bool(self._unproven)
+
+    def answered(self, question: Round) -> datetime | None:
+        """Take a round, begun when all before were answered; the newest moment that it proves, if it proves any."""
+        last, self._last = self._last, question
+        if last is None or not question.says_something or last.order != question.order:
+            self._steady = 0
+            self._unproven.clear()
+            return None
+        self._steady += 1
+        if self._steady < STEADY:
+            return None
+        if not question.waiting:
+            self._unproven.clear()
+            return question.at
+        proven = [one for one in self._unproven if last.received - one.received >= one.waiting]
+        while proven and self._unproven[0] is not proven[-1]:
+            self._unproven.popleft()
+        self._unproven.append(question)
+        return self._unproven.popleft().at if proven else None
+
+    def forget(self) -> None:
+        """Begin anew: something happened that makes the rounds before useless."""
+        self._unproven.clear()
+        self._last = None
+        self._steady = 0
