@@ -160,7 +160,8 @@ TABLES = """
 """
 
 # What changes the rules or the registry lets alerts look again, at all that it may concern. What had been judged by
-# then is noted: what was due by the new rules before that is no news of the meter.
+# then is noted: what was due by the new rules before that is no news of the meter. Gateways come first, as where alerts
+# locks both.
 TRIGGERS = (
     """
     CREATE FUNCTION look_again_at_installations(
@@ -195,16 +196,16 @@ TRIGGERS = (
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
         IF TG_OP <> 'INSERT' THEN
+            PERFORM public.look_again_at_gateways(OLD.tenant_id);
             PERFORM public.look_again_at_installations(
                 OLD.tenant_id, OLD.installation_id, OLD.property_id, OLD.medium);
-            PERFORM public.look_again_at_gateways(OLD.tenant_id);
         END IF;
         IF TG_OP = 'INSERT' OR TG_OP = 'UPDATE'
             AND (OLD.installation_id, OLD.property_id, OLD.medium)
                 IS DISTINCT FROM (NEW.installation_id, NEW.property_id, NEW.medium) THEN
+            PERFORM public.look_again_at_gateways(NEW.tenant_id);
             PERFORM public.look_again_at_installations(
                 NEW.tenant_id, NEW.installation_id, NEW.property_id, NEW.medium);
-            PERFORM public.look_again_at_gateways(NEW.tenant_id);
         END IF;
         RETURN NULL;
     END $$
@@ -217,8 +218,8 @@ TRIGGERS = (
     """
     CREATE OR REPLACE FUNCTION tenant_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        PERFORM public.look_again_at_installations(NEW.id, NULL, NULL, NULL);
         PERFORM public.look_again_at_gateways(NEW.id);
+        PERFORM public.look_again_at_installations(NEW.id, NULL, NULL, NULL);
         RETURN NULL;
     END $$
     """,
