@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiormq
 
+from services.ingest.rounds import Attendance
 from services.ingest.session import Begin, Session
 from services.ingest.window import Window
 from shared import topology
@@ -25,6 +26,7 @@ from shared.broker import (
 )
 from shared.broker_connection import ANSWER_S, with_heartbeat
 from shared.logs import get_logger
+from shared.service_database import ServiceDatabase
 
 log = get_logger(__name__)
 
@@ -32,14 +34,23 @@ log = get_logger(__name__)
 class Intake:
     """Consumes `queue` while `running()` lasts, whatever becomes of the broker meanwhile.
 
-    Whenever it begins, it declares `declared`. At most as many messages are in hand as `window` says.
+    Whenever it begins, it declares `declared`, and waits for `database`. At most as many messages are in hand as
+    `window` says.
     """
 
     def __init__(
-        self, url: str, *, queue: topology.Queue, declared: Sequence[topology.Queue], window: Window, grace_s: float
+        self,
+        url: str,
+        database: ServiceDatabase,
+        *,
+        queue: topology.Queue,
+        declared: Sequence[topology.Queue],
+        window: Window,
+        grace_s: float,
     ) -> None:
         tolerate_odd_messages()
         self._url = with_heartbeat(url)
+        self._database = database
         self._queue = queue
         self._declared = declared
         self._window = window
@@ -89,16 +100,24 @@ class Intake:
                 if not isinstance(channel, aiormq.Channel):
                     raise TypeError(f"aiormq made a {type(channel)}")
                 session = Session(channel, self._queue.name, self._window, begin)
+                await channel.queue_declare(topology.session_queue(session.id), exclusive=True)
+            attendance = Attendance(self._database, session)
+            await attendance.enter()
+            async with asyncio.timeout(START_TIMEOUT_S):
                 await session.start()
             self._session = session
             log.info("consuming", queue=self._queue.name)
+            leaves_nothing = False
             try:
-                await session.last(self._stopping)
-                if self._stopping.is_set():
-                    await session.drain(self._grace_s)
+                async with attendance.lasting():
+                    await session.last(self._stopping)
+                    if self._stopping.is_set():
+                        leaves_nothing = await session.drain(self._grace_s)
             finally:
                 self._session = None
                 session.give_up()
+            if leaves_nothing:
+                await attendance.leave()
         finally:
             with suppress(Exception):  # it is not used any more, and may be closed already
                 async with asyncio.timeout(ANSWER_S):

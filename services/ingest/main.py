@@ -60,6 +60,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     messages = GatewayMessages(broker, commits, metrics, clock, trust_stamps=settings.trust_broker_stamps)
     intake = Intake(
         broker_url,
+        database,
         queue=topology.INGEST_QUEUE,
         declared=QUEUES,
         window=Window(most_messages=settings.prefetch, most_bytes=settings.in_hand_bytes),

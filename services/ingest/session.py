@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Protocol
+from uuid import uuid4
 
 from aiormq import Channel
 from aiormq.abc import DeliveredMessage
@@ -37,6 +38,7 @@ class Session:
     """Consumes on `channel`, until it is closed or the consumer is gone."""
 
     def __init__(self, channel: Channel, queue: str, window: Window, begin: Begin) -> None:
+        self.id = uuid4()
         self._channel = channel
         self._queue = queue
         self._window = window
@@ -49,16 +51,30 @@ class Session:
         self._last_steps: set[asyncio.Task[None]] = set()
         self._done: list[int] = []
         self._given_up = False
-        self._acknowledged = 0
+        self._received = 0
+        self.dealt_with = 0
         """All messages up to this tag have left our hands."""
         self._ahead: set[int] = set()
         """Those beyond it that have left them too."""
+        self.disordered = 0
+        """How many messages were given back, or have a priority: others overtake them, or they do others."""
         self._something_done = asyncio.Event()
 
     @property
     def consuming(self) -> bool:
         """Whether messages come, or will when there is room for them."""
-        return not self._channel.is_closed and (self._consumer is None or self._consumer in self._channel.consumers)
+        return not self.lost and (self._consumer is None or self._consumer in self._channel.consumers)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the channel is closed."""
+        return self._channel.is_closed
+
+    async def caught_up(self) -> int:
+        """The newest delivery tag, when all that the broker had sent by now has arrived, and all that was told it."""
+        # The answer to this comes after all. No timeout: a call that is given up closes the channel.
+        await self._channel.basic_qos(prefetch_count=self._asked_for)
+        return self._received
 
     async def start(self) -> None:
         """Begin to receive."""
@@ -88,8 +104,8 @@ class Session:
         if self._consumer is None and (size := self._window.beside(len(self._in_hand))):
             await self._start(size)
 
-    async def drain(self, grace_s: float) -> None:
-        """Receive no more, and deal with what is in hand for `grace_s` seconds."""
+    async def drain(self, grace_s: float) -> bool:
+        """Receive no more, and deal with what is in hand for `grace_s` seconds; whether that was all."""
         try:
             async with asyncio.timeout(grace_s):
                 await self._cancel()
@@ -100,9 +116,9 @@ class Session:
         except TimeoutError:
             log.warning("not_drained", in_hand=len(self._in_hand) + len(self._last_steps), grace_s=grace_s)
         await self._acknowledge()
-        # What the library has not sent when it closes the connection is dropped. The answer to this comes after all.
+        # What the library has not sent when it closes the connection is dropped.
         async with asyncio.timeout(ANSWER_S):
-            await self._channel.basic_qos(prefetch_count=self._asked_for)
+            return await self.caught_up() == self.dealt_with
 
     def give_up(self) -> None:
         """Forget what is in hand: the broker has it back, or takes it back when the channel is closed."""
@@ -119,6 +135,8 @@ class Session:
         tag = message.delivery_tag
         if self._given_up or tag is None:
             return
+        self._received = tag
+        self.disordered += bool(message.header.properties.priority)
         size = len(message.body)
         self._window.came(size)
         if self._window.size < self._asked_for:
@@ -171,6 +189,7 @@ class Session:
 
     async def _give_back(self, tag: int) -> None:
         with suppress(*UNREACHABLE), broker_may_be_away():  # then the broker has it back already
+            self.disordered += 1
             await self._channel.basic_nack(tag, requeue=True, wait=False)
             self._ahead.add(tag)
 
@@ -179,11 +198,11 @@ class Session:
         self._something_done.clear()
         done, self._done = self._done, []
         self._ahead.update(done)
-        up_to = self._acknowledged
+        up_to = self.dealt_with
         while up_to + 1 in self._ahead:
             up_to += 1
             self._ahead.discard(up_to)
-        self._acknowledged = up_to
+        self.dealt_with = up_to
         # RabbitMQ closes the channel for a tag that it has been told before: it must be one of these.
         together = [tag for tag in done if tag <= up_to]
         if together:

@@ -67,6 +67,14 @@ async def ready(client: AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
 
 
+async def connected(engine: AsyncEngine) -> bool:
+    of_ingest = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'mbus-ingest'"
+    )
+    async with engine.connect() as connection:
+        return bool(await connection.scalar(of_ingest))
+
+
 async def refuse(engine: AsyncEngine, condition: str, sqlstate: str) -> None:
     """Let the database answer the writing of such readings as a server does that is in need."""
     async with engine.begin() as connection:
@@ -129,8 +137,8 @@ async def test_connections_to_what_was_the_primary_are_left_for_new_ones(
     # It goes for sessions that begin now: ingest's stay read-only, as those to a primary that became a standby do.
     async with engine.begin() as connection:
         await connection.execute(text(f'ALTER DATABASE "{database.name}" SET default_transaction_read_only = on'))
-    async with ingest(database.ingest_url, vhost) as client:
-        await eventually(lambda: ready(client))
+    async with ingest(database.ingest_url, vhost):
+        await eventually(lambda: connected(engine))
         async with engine.begin() as connection:
             await connection.execute(text(f'ALTER DATABASE "{database.name}" RESET default_transaction_read_only'))
         await send(vhost, building, 1)
@@ -162,6 +170,7 @@ async def test_a_stop_without_a_database_ends_in_the_grace_period_and_leaves_the
 
     async with TcpProxy(database.ingest_url).open() as proxy:
         async with ingest(with_driver(proxy.url), vhost) as client:
+            await eventually(lambda: ready(client))
             proxy.freeze()
             await send(vhost, building, 1, 2, 3)
             await eventually(taken)

@@ -1,0 +1,150 @@
+"""What a session tells alerts: that it is there, and up to which round all is dealt with that it had received.
+
+docs/architecture/staleness.md has the rounds, and why they prove that nothing is under way.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ingest.open_rounds import Answer, OpenRounds
+from shared.broker import BrokerNotReadyError, broker_may_be_away
+from shared.broker_connection import ANSWER_S
+from shared.logs import get_logger
+from shared.models import IngestSession, Pipeline
+from shared.service_database import DATABASE_FAILURES, ServiceDatabase
+
+LOOK_EVERY_S = 0.25
+"""How often it looks for a new round, and whether one can be answered."""
+
+BEAT_EVERY_S = 1.0
+
+ROUND = select(Pipeline.round)
+
+log = get_logger(__name__)
+
+
+class Attending(Protocol):
+    """A session, as the rounds see it."""
+
+    @property
+    def id(self) -> UUID:
+        """The key of its row."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether its channel is closed."""
+
+    @property
+    def dealt_with(self) -> int:
+        """All messages up to this delivery tag have left its hands."""
+
+    @property
+    def disordered(self) -> int:
+        """How many messages it has given back, or received out of the queue's order."""
+
+    async def caught_up(self) -> int:
+        """The newest delivery tag, when all that was sent before the call has arrived."""
+
+
+class Attendance:
+    """The row of a session. A database that is away disturbs nothing that goes on already."""
+
+    def __init__(self, database: ServiceDatabase, session: Attending) -> None:
+        self._database = database
+        self._session = session
+        self._open = OpenRounds()
+        self._heard = 0
+        self._answered = Answer()
+        self._next_beat = 0.0
+
+    async def enter(self) -> None:
+        """Make the row, however long that takes. Raises `BrokerNotReadyError` when the session is lost meanwhile.
+
+        Nothing is to be consumed before: alerts could not know what is in hand. And without a database nothing could
+        be stored.
+        """
+        waiting = False
+        while not self._session.lost:
+            try:
+                await self._write()
+            except DATABASE_FAILURES as error:
+                if not waiting:
+                    log.warning("consumption_waits_for_the_database", error=repr(error))
+                waiting = True
+                await asyncio.sleep(LOOK_EVERY_S)
+            else:
+                return
+        raise BrokerNotReadyError("the channel was closed before it was used")
+
+    @asynccontextmanager
+    async def lasting(self) -> AsyncIterator[None]:
+        """Beat, listen and answer in the background until the block ends."""
+        # Two tasks: it goes on beating while the broker does not answer.
+        tasks = [asyncio.create_task(_repeat(step)) for step in (self._listen, self._tell)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def leave(self) -> None:
+        """Take the row away, of a session that leaves nothing behind; without a database it stays, for alerts."""
+        try:
+            async with asyncio.timeout(ANSWER_S), self._at_once() as connection:
+                await connection.execute(delete(IngestSession).where(IngestSession.id == self._session.id))
+        except DATABASE_FAILURES as error:
+            log.warning("session_not_taken_away", error=repr(error))
+
+    async def _listen(self) -> None:
+        async with self._at_once() as connection:
+            round_ = (await connection.execute(ROUND)).scalar_one()
+        if round_ > self._heard:
+            with broker_may_be_away():
+                self._open.hear(round_, await self._session.caught_up())
+            self._heard = round_
+
+    async def _tell(self) -> None:
+        answer = self._open.answer(self._session.dealt_with)
+        if answer is not None:
+            self._answered = answer
+        if answer is not None or asyncio.get_running_loop().time() >= self._next_beat:
+            await self._write()
+
+    async def _write(self) -> None:
+        self._next_beat = asyncio.get_running_loop().time() + BEAT_EVERY_S
+        told = {
+            "beat_at": func.now(),
+            "round": self._answered.round,
+            "received": self._answered.received,
+            "disordered": self._session.disordered,
+        }
+        row = insert(IngestSession).values(id=self._session.id, **told)
+        async with self._at_once() as connection:
+            await connection.execute(row.on_conflict_do_update(index_elements=[IngestSession.id], set_=told))
+
+    def _at_once(self) -> AsyncConnection:
+        """A connection on which each statement is a transaction: one round trip in the place of three."""
+        return self._database.engine.execution_options(isolation_level="AUTOCOMMIT").connect()
+
+
+async def _repeat(step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step again and again; of one that fails it is said once, until it succeeds."""
+    failing = False
+    while True:
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - whatever it is: alerts waits for this session, and consumption goes on
+            if not failing:
+                log.warning("rounds_not_attended", error=repr(error))
+            failing = True
+        else:
+            failing = False
+        await asyncio.sleep(LOOK_EVERY_S)
