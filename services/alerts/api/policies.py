@@ -16,8 +16,10 @@ from services.alerts.operations.policies import (
     remove_policy,
     replace_policy,
 )
+from services.alerts.operations.policy_preview import NoPolicyError, preview
 from services.alerts.queries.policies import PoliciesPage, PolicyFilters, one_policy, policies_page
-from services.alerts.queries.policy_fields import POLICY_EXAMPLE, Policy, PolicyBody
+from services.alerts.queries.policy_fields import POLICY_EXAMPLE, Policy, PolicyBody, PreviewBody
+from services.alerts.queries.preview_fields import Preview
 from shared.clock import Clock
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
@@ -97,6 +99,25 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         answer.headers["Location"] = f"/policies/{made.id}"
         return answer
 
+    @router.post(
+        "/policies/preview",
+        summary="What a change of a policy would do",
+        description="Of `policy` as a new one, or in place of the one with `policy_id`; of removing that one where "
+        "there is no `policy`. Nothing is changed. It is worked out by what had been judged a moment ago; a meter "
+        "that is heard meanwhile is no longer silent.",
+        response_model=Preview,
+        responses=problems(404, missing="policy"),
+    )
+    async def preview_policy(
+        caller: Annotated[Caller, Depends(reader)], body: Annotated[PreviewBody, Depends(JsonBody(PreviewBody))]
+    ) -> Response:
+        if body.policy is None and body.policy_id is None:
+            raise BadFieldsError([FieldError("body", "policy", "is missing: give it, or policy_id, or both")])
+        wanted = None if body.policy is None else checked(body.policy, "policy.")
+        with _refusing("policy."):
+            found = await preview(database, reach=caller.reach, policy_id=body.policy_id, wanted=wanted, now=clock())
+        return json_answer(found)
+
     @router.get(
         "/policies/{policy_id}",
         summary="One policy",
@@ -149,13 +170,16 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refusing(within: str = "") -> Iterator[None]:
+    """Answer what a change is refused for; `within` is the way to the policy in the body."""
     try:
         yield
+    except NoPolicyError:
+        raise ProblemError(404, "No such policy.") from None
     except BeyondReachError:
         raise ProblemError(403, NARROWED) from None
     except NoTargetError as error:
-        raise BadFieldsError([FieldError("body", error.field, str(error))]) from None
+        raise BadFieldsError([FieldError("body", f"{within}{error.field}", str(error))]) from None
     except TargetTakenError as error:
         which = "one" if error.policy is None else str(error.policy.id)
         raise ProblemError(409, f"What it is to be of has a policy already: {which}. Replace that one.") from None

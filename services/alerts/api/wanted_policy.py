@@ -11,9 +11,12 @@ from services.alerts.rules.quiet import QuietTimes
 from shared.http.problems import BadFieldsError, FieldError
 
 
-def checked(wanted: PolicyBody) -> PolicyBody:
-    """`wanted`, its weekdays in order and each once; raises `BadFieldsError` that names what cannot be."""
-    errors = [FieldError("body", field, detail) for field, detail in _errors(wanted)]
+def checked(wanted: PolicyBody, within: str = "") -> PolicyBody:
+    """`wanted`, its weekdays in order and each once; raises `BadFieldsError` that names what cannot be.
+
+    `within` is the way to the policy in the body.
+    """
+    errors = [FieldError("body", f"{within}{field}", detail) for field, detail in _errors(wanted)]
     if errors:
         raise BadFieldsError(errors)
     return replace(wanted, quiet_weekdays=sorted(set(wanted.quiet_weekdays)))

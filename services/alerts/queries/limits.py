@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
 
+from services.alerts.queries.compiled import NamedRecord
 from services.alerts.rules.limits import Limit
 from services.alerts.rules.quiet import QuietTimes
 from shared.models import MeterInstallation, Policy, Tenant, Unit
@@ -31,7 +32,7 @@ def limited(statement: Select[*tuple[Any, ...]], policies: FromClause = POLICIES
     )
 
 
-def limit_of(row: Row[Any]) -> Limit:
+def limit_of(row: Row[Any] | NamedRecord) -> Limit:
     """The limit in a row of a `limited` statement."""
     quiet = None
     if row.limit_quiet_weekdays or row.limit_quiet_from is not None:

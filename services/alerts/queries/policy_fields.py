@@ -115,6 +115,18 @@ class PolicyBody:
         return self.installation_id is None and self.property_id is None
 
 
+@dataclass(frozen=True, slots=True)
+class PreviewBody:
+    """A change of policies to look at: one that is made, one that is replaced, or one that is removed."""
+
+    __pydantic_config__ = STRICTLY
+    policy_id: Annotated[
+        UUID | None,
+        Field(description="The policy to be replaced or removed; null where one is made.", examples=[POLICY_EXAMPLE]),
+    ] = None
+    policy: Annotated[PolicyBody | None, Field(description="As it would be; null where it is removed.")] = None
+
+
 @dataclass(slots=True)
 class Policy:
     """How long a meter may be silent. Of those that concern a meter the most specific holds, whole."""

@@ -74,7 +74,7 @@ async def test_a_policy_is_made_found_replaced_and_removed(
         "id": policy["id"],
         "stale_after": "P1DT43200S",
         "quiet_weekdays": [],
-        "grace": "PT0S",
+        "grace": "P0D",
         "created_at": policy["created_at"],
         "updated_at": shorter.json()["updated_at"],
         "updated_by": "ida",
@@ -129,7 +129,7 @@ async def test_the_list_has_every_policy_page_by_page_and_filters_choose_by_what
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({}, "stale_after", "Field required"),
-    ({"stale_after": "PT0S"}, "stale_after", "longer than nothing"),
+    ({"stale_after": "P0D"}, "stale_after", "longer than nothing"),
     ({"stale_after": "P3601D"}, "stale_after", "at most P3600D"),
     ({"stale_after": "P1M"}, "stale_after", "ISO 8601 duration"),
     ({"stale_after": "PT1.5H"}, "stale_after", "ISO 8601 duration"),
