@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from benchmarks.database import open_database, scalar
+from benchmarks.database import Login, open_database, scalar
 from benchmarks.errors import BenchError
 from shared.broker_accounts import prepare_broker
 from shared.broker_admin import BrokerAdmin
+
+INGEST, ALERTS = SERVICES = ("ingest", "alerts")
 
 DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 
@@ -24,12 +26,14 @@ class BenchServers:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a bench measures: URLs of the owner and of ingest, and what kind of table `reading` is."""
+    """Where a bench measures: URLs of the owner, of ingest and of alerts, and what kind of table `reading` is."""
 
     owner_url: str
     ingest_url: str
+    alerts_url: str
     broker_url: str
     broker_ingest_url: str
+    broker_alerts_url: str
     is_hypertable: bool
     server: str
 
@@ -42,33 +46,38 @@ async def open_place(servers: BenchServers, *, hypertable: bool = True) -> Async
     that does not keep what it confirms: its figures would be too good.
     """
     await _refuse_forgetful(servers.database_url)
-    async with open_database(servers.database_url, service_role="mbus_ingest", hypertable=hypertable) as database:
-        login = (database.name, database.password)
+    async with open_database(servers.database_url, *SERVICES, hypertable=hypertable) as database:
         broker_url = _broker_url(servers.broker_url, vhost=database.name)
-        broker_ingest_url = _broker_url(servers.broker_url, vhost=database.name, login=login)
+        of_services = {
+            service: _broker_url(servers.broker_url, vhost=database.name, login=login)
+            for service, login in database.logins.items()
+        }
         async with BrokerAdmin(servers.management_url, vhost=database.name) as admin:
             await admin.put_vhost()
             try:
                 await admin.put_full_rights(unquote(urlsplit(servers.broker_url).username or "guest"))
-                await prepare_broker(admin, broker_url, {"ingest": broker_ingest_url})
+                await prepare_broker(admin, broker_url, of_services)
                 yield Place(
                     database.owner_url,
-                    database.service_url,
+                    database.logins[INGEST].database_url,
+                    database.logins[ALERTS].database_url,
                     broker_url,
-                    broker_ingest_url,
+                    of_services[INGEST],
+                    of_services[ALERTS],
                     is_hypertable=database.is_hypertable,
                     server=database.server,
                 )
             finally:
                 await admin.delete_vhost()
-                await admin.delete_account(database.name)
+                for login in database.logins.values():
+                    await admin.delete_account(login.name)
 
 
-def _broker_url(url: str, *, vhost: str, login: tuple[str, str] | None = None) -> str:
+def _broker_url(url: str, *, vhost: str, login: Login | None = None) -> str:
     parts = urlsplit(url)
     netloc = parts.netloc
     if login is not None:
-        netloc = f"{quote(login[0], safe='')}:{quote(login[1], safe='')}@{netloc.rpartition('@')[2]}"
+        netloc = f"{quote(login.name, safe='')}:{quote(login.password, safe='')}@{netloc.rpartition('@')[2]}"
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{quote(vhost, safe='')}"))
 
 

@@ -9,6 +9,10 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.alerts import run as alerts
+from benchmarks.alerts.folds import FoldSize
+from benchmarks.alerts.punctuality import LatenessSize
+from benchmarks.alerts.sweeps import SweepSize
 from benchmarks.ingest import run as ingest
 from benchmarks.place import BenchServers
 from benchmarks.query import run as query
@@ -20,6 +24,16 @@ from shared.settings import load
 INGEST = ingest.Size(messages=3_000, readings=150, rounds=2, singles=10_000)
 QUERY = query.Size(extent=query.MILLION, rounds=5, seconds=3.0, connections=8)
 QUERY_FULL = FullSize(few=query.MILLION, many=query.TWENTY_MILLION, rounds=7, seconds=1.5)
+ALERTS = alerts.Size(
+    folds=FoldSize(rounds=2, messages=INGEST.messages, installations=50_000, turns=4),
+    lateness=LatenessSize(seconds=2, due=1_000, replicas=False),
+    sweeps=SweepSize(few=10_000, many=100_000, due=1_000, rounds=5),
+)
+ALERTS_FULL = alerts.Size(
+    folds=FoldSize(rounds=3, messages=INGEST.messages, installations=100_000, turns=5),
+    lateness=LatenessSize(seconds=5, due=1_000, replicas=True),
+    sweeps=SweepSize(few=10_000, many=1_000_000, due=1_000, rounds=7),
+)
 
 AsObject = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on stdout.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Make `reading` a plain table also where TimescaleDB is loaded.")]
@@ -31,6 +45,7 @@ def register(app: typer.Typer) -> None:
     bench.callback()(_group)
     bench.command("ingest")(ingest_command)
     bench.command("query")(query_command)
+    bench.command("alerts")(alerts_command)
     app.add_typer(bench, name="bench")
 
 
@@ -55,13 +70,7 @@ def ingest_command(
     Makes and drops a database and a virtual host of its own on the servers of MBUS_DATABASE_URL, MBUS_BROKER_URL and
     MBUS_BROKER_MANAGEMENT_URL (of the running stack, where they are not set).
     """
-    database = load(DatabaseSettings)
-    broker = load(BrokerAdminSettings)
-    servers = BenchServers(
-        database.database_url.get_secret_value(),
-        broker.broker_url.get_secret_value(),
-        broker.broker_management_url.get_secret_value(),
-    )
+    servers = _servers()
     size = ingest.Size(messages=messages, readings=readings, rounds=rounds, singles=INGEST.singles)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(ingest.run_bench(servers, size, hypertable=not plain, full=full, tell=say))
@@ -99,6 +108,35 @@ def query_command(
             query.run_bench(url, size, hypertable=not plain, full=QUERY_FULL if full else None, tell=say)
         )
     _print(query.as_json(result), as_object=as_object)
+
+
+def alerts_command(
+    *,
+    as_object: AsObject = False,
+    plain: Plain = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="A million installations, four replicas, more rounds: some eight minutes.")
+    ] = False,
+) -> None:
+    """Sweep 1,000 due installations among few and many, fold what ingest stored, and time alerts on their way.
+
+    Makes and drops databases and virtual hosts of its own on the servers of MBUS_DATABASE_URL, MBUS_BROKER_URL and
+    MBUS_BROKER_MANAGEMENT_URL (of the running stack, where they are not set).
+    """
+    size = ALERTS_FULL if full else ALERTS
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        result = runner.run(alerts.run_bench(_servers(), size, hypertable=not plain, tell=say))
+    _print(alerts.as_json(result), as_object=as_object)
+
+
+def _servers() -> BenchServers:
+    database = load(DatabaseSettings)
+    broker = load(BrokerAdminSettings)
+    return BenchServers(
+        database.database_url.get_secret_value(),
+        broker.broker_url.get_secret_value(),
+        broker.broker_management_url.get_secret_value(),
+    )
 
 
 def _print(figures: dict[str, Any], *, as_object: bool) -> None:

@@ -91,9 +91,9 @@ def _connect_arguments(application_name: str, *, of_service: bool, statement_tim
 
 
 @asynccontextmanager
-async def open_engine(url: str, *, application_name: str) -> AsyncIterator[AsyncEngine]:
+async def open_engine(url: str, *, application_name: str, of_service: bool = False) -> AsyncIterator[AsyncEngine]:
     """An engine for as long as the block lasts: for a command or a test, where a service keeps one for its life."""
-    engine = create_engine(url, application_name=application_name)
+    engine = create_engine(url, application_name=application_name, of_service=of_service)
     try:
         yield engine
     finally:

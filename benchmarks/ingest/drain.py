@@ -1,15 +1,13 @@
 """Fills ingest's queue, and measures how fast a program empties it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import aio_pika
 import msgspec
-from aio_pika.abc import AbstractChannel
 
-from benchmarks.errors import BenchError
+from benchmarks.draining import Course, check_empty, watch
 from benchmarks.place import Place
 from benchmarks.program import Program, free_port, running_program
 from services.ingest.settings import IngestSettings
@@ -18,15 +16,9 @@ from shared import topology
 IN_FLIGHT_MESSAGES = 256
 BYTES_A_PLACE = 64 * 1024
 """Of large messages fewer are in flight."""
-LOOK_S = 0.02
-"""How often the queue is looked at while it is emptied, which costs the measured program nothing."""
-SAMPLE_S = 1.0
-"""How often the program itself is asked meanwhile."""
-STUCK_S = 60.0
 
 BATCH = "mbus_ingest_batch_readings"
 READINGS = "mbus_ingest_readings_total"
-RSS = "process_resident_memory_bytes"
 
 Message = tuple[str, bytes]
 """A gateway's id and a body."""
@@ -92,10 +84,14 @@ async def drain_by_ingest(place: Place, *, expected: int, more: Mapping[str, str
         **(more or {}),
     }
     async with running_program("services.ingest", port=port, variables=variables) as program:
-        done, last = await _drain(place, program, "mbus_ingest_messages_total", expected)
+        course = await watch(
+            place.broker_url, topology.INGEST_READINGS, program, counter="mbus_ingest_messages_total", expected=expected
+        )
     prefix = f'{READINGS}{{verdict="'
-    verdicts = {name.removeprefix(prefix)[:-2]: int(value) for name, value in last.items() if name.startswith(prefix)}
-    return await _result(place, program, done, verdicts, _batches(last))
+    verdicts = {
+        name.removeprefix(prefix)[:-2]: int(value) for name, value in course.metrics.items() if name.startswith(prefix)
+    }
+    return await _result(place, program, course, verdicts, _batches(course.metrics))
 
 
 async def drain_by_noop(place: Place, *, expected: int) -> Drained:
@@ -107,61 +103,23 @@ async def drain_by_noop(place: Place, *, expected: int) -> Drained:
         "MBUS_NOOP_PORT": str(port),
     }
     async with running_program("benchmarks.ingest.noop", port=port, variables=variables) as program:
-        done, _ = await _drain(place, program, "mbus_noop_messages_total", expected)
-    return await _result(place, program, done, {}, None)
-
-
-@dataclass
-class _Course:
-    """What was seen while the queue was emptied."""
-
-    messages: int
-    seconds: float
-    rss: list[float]
-
-
-async def _drain(place: Place, program: Program, counter: str, expected: int) -> tuple[_Course, dict[str, float]]:
-    """Wait until `program` has counted `expected` messages; what was seen, and its last metrics."""
-    loop = asyncio.get_running_loop()
-    first: tuple[float, float] | None = None
-    rss: list[float] = []
-    moved, before, asked = loop.time(), -1.0, 0.0
-    async with _open_channel(place) as channel:
-        while True:
-            ready = await _ready(channel)
-            # Where the rate is reckoned from and to, it is looked at closely.
-            if first is None or ready == 0 or loop.time() - asked > SAMPLE_S:
-                asked = loop.time()
-                metrics = await program.metrics()
-                count = sum(value for name, value in metrics.items() if name.startswith(counter))
-                if first is None and count:
-                    first = (asked, count)
-                if len(rss) < asked - (first or (asked,))[0] + 1:
-                    rss.append(round(metrics.get(RSS, 0) / 2**20, 1))
-                if count >= expected and first is not None:
-                    if count == first[1]:
-                        raise BenchError(f"all {expected} messages were done at the first look: more are needed")
-                    return _Course(int(count - first[1]), asked - first[0], rss), metrics
-                moved, before = (asked, count) if count != before else (moved, before)
-            if loop.time() - moved > STUCK_S:
-                raise BenchError(f"nothing moved for {STUCK_S:.0f} s, with {ready} messages in the queue")
-            await asyncio.sleep(LOOK_S)
+        course = await watch(
+            place.broker_url, topology.INGEST_READINGS, program, counter="mbus_noop_messages_total", expected=expected
+        )
+    return await _result(place, program, course, {}, None)
 
 
 async def _result(
-    place: Place, program: Program, course: _Course, verdicts: dict[str, int], batches: Batches | None
+    place: Place, program: Program, course: Course, verdicts: dict[str, int], batches: Batches | None
 ) -> Drained:
-    async with _open_channel(place) as channel:
-        left = await _ready(channel)
-    if left:
-        raise BenchError(f"{left} messages came back to the queue: they were not acknowledged")
+    await check_empty(place.broker_url, topology.INGEST_READINGS)
     return Drained(
-        messages=course.messages,
+        messages=course.count,
         seconds=course.seconds,
-        messages_per_s=course.messages / course.seconds,
+        messages_per_s=course.per_s,
         cpu_s=program.cpu_s,
         peak_rss_mib=round(program.peak_rss_bytes / 2**20, 1),
-        rss_mib=course.rss,
+        rss_mib=course.rss_mib,
         verdicts=verdicts,
         batches=batches,
     )
@@ -176,19 +134,6 @@ def _batches(metrics: Mapping[str, float]) -> Batches:
         if name.startswith(prefix)
     }
     return Batches(int(commits), round(metrics[f"{BATCH}_sum"] / max(commits, 1), 1), at_most)
-
-
-@asynccontextmanager
-async def _open_channel(place: Place) -> AsyncIterator[AbstractChannel]:
-    connection = await aio_pika.connect(place.broker_url, timeout=10)
-    async with connection, connection.channel() as channel:
-        yield channel
-
-
-async def _ready(channel: AbstractChannel) -> int:
-    """How many messages wait in ingest's queue; those in a consumer's hands are not among them."""
-    queue = await channel.declare_queue(topology.INGEST_READINGS, passive=True)
-    return int(queue.declaration_result.message_count or 0)
 
 
 def encoded(messages: Iterable[tuple[str, msgspec.Struct]]) -> Iterable[Message]:

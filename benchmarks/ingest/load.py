@@ -63,10 +63,12 @@ async def register_fleet(engine: AsyncEngine, *, gateways: int, meters: int) -> 
     return Fleet(fleet)
 
 
-def messages(fleet: Fleet, *, count: int, readings: int, seed: int) -> Iterator[tuple[str, list[Row]]]:
+def messages(
+    fleet: Fleet, *, count: int, readings: int, seed: int, first: datetime = FIRST, every: timedelta = EVERY
+) -> Iterator[tuple[str, list[Row]]]:
     """`count` messages of `readings` each, as a gateway and its rows: round after round, in which each meter speaks.
 
-    Every (meter, time) is there once; `readings` may be more than a gateway has meters.
+    Every (meter, time) is there once, from `first` on; `readings` may be more than a gateway has meters.
     """
     random = Random(seed)  # noqa: S311 - made-up values, no secret
     spoken = dict.fromkeys(fleet.meters, 0)
@@ -77,7 +79,7 @@ def messages(fleet: Fleet, *, count: int, readings: int, seed: int) -> Iterator[
         rows: list[Row] = []
         for slot in range(spoken[name], spoken[name] + readings):
             turn, meter = divmod(slot, len(meters))
-            at = FIRST + turn * EVERY
+            at = first + turn * every
             value = round(meter * 100 + turn * 0.3 + random.random(), 3)
             rows.append((meters[meter], at, value, at, random.randrange(-95, -50), random.randrange(50, 101)))
         spoken[name] += readings

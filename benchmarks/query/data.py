@@ -9,12 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.database import execute_outside
+from benchmarks.estate import INSTALLATIONS_A_PROPERTY, build_estate
 
 LAST = datetime(2026, 11, 1, tzinfo=UTC)
 """The time of everybody's newest reading."""
-UNITS = 10
-METERS = 4
-INSTALLATIONS_A_PROPERTY = UNITS * METERS
+INSTALLED_AT = datetime(2023, 11, 1, tzinfo=UTC)
 READINGS_A_STATEMENT = 2_000_000
 
 Tell = Callable[[str], None]
@@ -48,30 +47,8 @@ class Heard:
     installation_id: UUID
 
 
-REGISTRY = (
-    "INSERT INTO tenant (slug, name) SELECT 'bench-' || n, 'Bench ' || n FROM generate_series(1, :tenants) n",
-    """
-    INSERT INTO property (tenant_id, name, address)
-    SELECT t.id, 'House ' || n, 'Testvej ' || n || ', 8000 Aarhus' FROM tenant t, generate_series(1, :properties) n
-    """,
-    "INSERT INTO property_config (property_id) SELECT id FROM property",
-    """
-    INSERT INTO gateway (id, tenant_id, name)
-    SELECT 'GW-' || row_number() OVER (), tenant_id, 'Gateway of ' || name FROM property
-    """,
-    "INSERT INTO unit (property_id, label) SELECT p.id, n || '. tv' FROM property p, generate_series(1, :units) n",
-    """
-    INSERT INTO meter_installation
-        (tenant_id, unit_id, gateway_id, meter_serial, medium, unit_of_measure, installed_at)
-    SELECT p.tenant_id, u.id, g.id, lpad((row_number() OVER ())::text, 8, '0'), m.medium, m.unit,
-           cast(:last AS timestamptz) - interval '3 years'
-    FROM property p
-    JOIN unit u ON u.property_id = p.id
-    JOIN gateway g ON g.name = 'Gateway of ' || p.name AND g.tenant_id = p.tenant_id,
-    (VALUES ('cold_water', 'm3'), ('warm_water', 'm3'), ('heat', 'kWh'), ('electricity', 'kWh')) m (medium, unit)
-    """,
-    # As in a fleet that works: few are silent, and fewer were never heard.
-    """
+# As in a fleet that works: few are silent, and fewer were never heard.
+STATUS = """
     UPDATE installation_status SET
         state = CASE WHEN silent THEN 'stale' ELSE 'fresh' END, state_since = installed_at, last_value = 1234.567,
         last_rssi_dbm = -71, last_battery_level_pct = 96, last_gateway_id = gateway_id,
@@ -79,8 +56,7 @@ REGISTRY = (
                                                                        ELSE interval '40 hours' END
     FROM (SELECT id, gateway_id, installed_at, random() < 0.03 AS silent FROM meter_installation) i
     WHERE i.id = installation_id AND random() < 0.99
-    """,
-)
+"""
 
 # In the order in which they came: at each hour every installation, so that a page lies all over the table.
 READINGS = """
@@ -98,9 +74,8 @@ async def make_data(engine: AsyncEngine, extent: Extent, tell: Tell) -> list[Hea
     """Fill an empty database and let the server settle; those that have readings."""
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
-        known = {"tenants": extent.tenants, "properties": extent.properties, "units": UNITS, "last": LAST}
-        for statement in REGISTRY:
-            await connection.execute(text(statement), {name: known[name] for name in known if f":{name}" in statement})
+        await build_estate(connection, tenants=extent.tenants, properties=extent.properties, installed_at=INSTALLED_AT)
+        await connection.execute(text(STATUS), {"last": LAST})
     at_once = max(READINGS_A_STATEMENT // extent.heard, 1)
     for first in range(0, extent.hours, at_once):
         beyond = min(first + at_once, extent.hours)

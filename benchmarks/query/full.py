@@ -115,7 +115,7 @@ async def _of_kind(server_url: str, size: FullSize, kind: str, tell: Tell) -> li
 async def _filled(
     server_url: str, extent: Extent, tell: Tell, *, hypertable: bool
 ) -> AsyncIterator[tuple[BenchDatabase, list[Heard]]]:
-    async with open_database(server_url, service_role="mbus_query", hypertable=hypertable) as database:
+    async with open_database(server_url, "query", hypertable=hypertable) as database:
         async with open_engine(database.owner_url, application_name="mbus-bench") as engine:
             heard = await make_data(engine, extent, tell)
         yield database, heard

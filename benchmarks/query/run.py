@@ -75,7 +75,7 @@ async def run_bench(server_url: str, size: Size, *, hypertable: bool, full: Full
 
 
 async def _run(server_url: str, size: Size, *, hypertable: bool, tell: Tell) -> QueryResult:
-    async with open_database(server_url, service_role="mbus_query", hypertable=hypertable) as database:
+    async with open_database(server_url, "query", hypertable=hypertable) as database:
         kind = "a hypertable" if database.is_hypertable else "a plain table"
         tell(f"PostgreSQL {database.server}, `reading` is {kind}")
         async with open_engine(database.owner_url, application_name="mbus-bench") as engine:

@@ -56,7 +56,7 @@ async def our_server(database: BenchDatabase) -> AsyncIterator[OurServer]:
     """The query service with its own defaults, but no limit of the rate."""
     port, secret = free_port(), secrets.token_urlsafe(32)
     variables = {
-        "MBUS_QUERY_DATABASE_URL": database.service_url,
+        "MBUS_QUERY_DATABASE_URL": database.logins["query"].database_url,
         "MBUS_QUERY_HOST": "127.0.0.1",
         "MBUS_QUERY_PORT": str(port),
         "MBUS_QUERY_RATE_LIMIT_PER_S": "0",

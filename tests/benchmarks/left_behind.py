@@ -26,7 +26,8 @@ class Made:
             left = await connection.scalars(
                 text(
                     "SELECT datname FROM pg_database WHERE datname = ANY (:names)"
-                    " UNION ALL SELECT rolname FROM pg_roles WHERE rolname = ANY (:names)"
+                    " UNION ALL SELECT rolname FROM pg_roles, unnest(cast(:names AS text[])) AS name"
+                    " WHERE starts_with(rolname, name)"
                 ),
                 {"names": self.names},
             )

@@ -3,14 +3,13 @@
 import asyncio
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.errors import BenchError
 from benchmarks.ingest.load import Fleet, body, messages, register_fleet
 from benchmarks.ingest.run import Size, as_json, run_bench
-from benchmarks.place import DURABILITY, BenchServers
-from shared.database import open_engine
+from benchmarks.place import BenchServers
+from tests.benchmarks.durability import keeps_what_it_confirms
 from tests.benchmarks.left_behind import Made
 from tests.support.servers import Servers
 
@@ -43,7 +42,7 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
         full=False,
         tell=print,
     )
-    if not await _keeps_what_it_confirms(servers):
+    if not await keeps_what_it_confirms(servers):
         with pytest.raises(BenchError, match="what it confirms may be lost"):
             await bench
         return
@@ -57,8 +56,3 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
     assert result.batch_sizes.commits > 0
     assert made.names
     assert await made.left_behind(servers.database_url) == []
-
-
-async def _keeps_what_it_confirms(servers: Servers) -> bool:
-    async with open_engine(servers.database_url, application_name="mbus-tests") as admin, admin.connect() as connection:
-        return all([await connection.scalar(text(f"SHOW {setting}")) == "on" for setting in DURABILITY])

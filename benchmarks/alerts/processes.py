@@ -1,0 +1,34 @@
+"""The real services as processes, as the bench runs them."""
+
+import secrets
+from contextlib import AbstractAsyncContextManager
+
+from benchmarks.place import Place
+from benchmarks.program import Program, free_port, running_program
+
+SETTLE_S = 1
+"""There was no outage before a bench, which an operator's default waits for."""
+
+
+def running_ingest(place: Place) -> AbstractAsyncContextManager[Program]:
+    """Ingest, with its own defaults."""
+    port = free_port()
+    variables = {
+        "MBUS_INGEST_DATABASE_URL": place.ingest_url,
+        "MBUS_INGEST_BROKER_URL": place.broker_ingest_url,
+        "MBUS_INGEST_PORT": str(port),
+    }
+    return running_program("services.ingest", port=port, variables=variables, ready_at="/readyz")
+
+
+def running_alerts(place: Place) -> AbstractAsyncContextManager[Program]:
+    """A replica of alerts, with its own defaults but for the settle time."""
+    port = free_port()
+    variables = {
+        "MBUS_ALERTS_DATABASE_URL": place.alerts_url,
+        "MBUS_ALERTS_BROKER_URL": place.broker_alerts_url,
+        "MBUS_ALERTS_PORT": str(port),
+        "MBUS_ALERTS_SETTLE_S": str(SETTLE_S),
+        "MBUS_JWT_SECRET": secrets.token_urlsafe(32),
+    }
+    return running_program("services.alerts", port=port, variables=variables)
