@@ -1,16 +1,15 @@
 """What gateways may do and how they are told: their accounts on the broker together with their rows in the registry."""
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.errors import CommandError
+from cli.logins import new_password, with_login
 from cli.settings import GatewaySettings
 from shared import topology
 from shared.broker_accounts import (
@@ -24,8 +23,6 @@ from shared.clock import Clock
 from shared.database import open_engine
 from shared.registry.gateways import RegisteredGateway, disable_gateway, find_gateway, find_gateways
 from shared.registry.operations import check_gateway, register_gateway
-
-PASSWORD_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class GatewayAccounts:
                 " (`mbus gateway rotate` makes another, `mbus gateway disable` deletes the account)"
             )
         await register_gateway(self.engine, gateway_id, tenant=tenant, name=name)
-        password = _new_password()
+        password = new_password()
         await put_gateway_account(self.admin, gateway_id, password)
         return self._access(gateway_id, password)
 
@@ -110,7 +107,7 @@ class GatewayAccounts:
             raise CommandError(f"{gateway_id} is disabled; {again} takes it into use again")
         if not await self.admin.has_account(gateway_id):
             raise CommandError(f"{gateway_id} has no account on the broker; {again} makes one")
-        password = _new_password()
+        password = new_password()
         await rotate_gateway_account(self.admin, gateway_id, password)
         return self._access(gateway_id, password)
 
@@ -154,20 +151,9 @@ class GatewayAccounts:
             exchange=topology.GATEWAYS,
             routing_key=readings,
             wmbus_routing_key=wmbus,
-            amqp_url=_with_login(self.broker_url, gateway_id, password),
+            amqp_url=with_login(self.broker_url, gateway_id, password),
             mqtt_username=mqtt_username,
             mqtt_topic=topology.mqtt_topic(readings),
             wmbus_mqtt_topic=topology.mqtt_topic(wmbus),
-            mqtt_url=None if self.mqtt_url is None else _with_login(self.mqtt_url, mqtt_username, password),
+            mqtt_url=None if self.mqtt_url is None else with_login(self.mqtt_url, mqtt_username, password),
         )
-
-
-def _new_password() -> str:
-    return secrets.token_urlsafe(PASSWORD_BYTES)
-
-
-def _with_login(url: str, name: str, password: str) -> str:
-    """The URL with another login."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{quote(name, safe='')}:{quote(password, safe='')}@{host}"))

@@ -2,14 +2,14 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cli.gateway_access import GatewayAccess, GatewayAccounts, KnownGateway
+from cli.logins import print_json, print_login
 from cli.settings import GatewaySettings
 from shared.clock import utc_now
 from shared.counted import counted
@@ -50,7 +50,7 @@ def add_command(
         async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
             return await accounts.add(gateway_id, tenant=tenant, name=name)
 
-    _print_access(asyncio.run(run()), as_json=as_json)
+    print_login(asdict(asyncio.run(run())), as_json=as_json)
 
 
 def rotate_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJson = False) -> None:
@@ -60,7 +60,7 @@ def rotate_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJs
         async with GatewayAccounts.open(load(GatewaySettings)) as accounts:
             return await accounts.rotate(gateway_id, tenant=tenant)
 
-    _print_access(asyncio.run(run()), as_json=as_json)
+    print_login(asdict(asyncio.run(run())), as_json=as_json)
 
 
 def disable_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJson = False) -> None:
@@ -76,7 +76,7 @@ def disable_command(gateway_id: GatewayId, tenant: OfTenant = None, as_json: AsJ
 
     changed = asyncio.run(run())
     if as_json:
-        _print_json({"gateway_id": gateway_id, "changed": changed})
+        print_json({"gateway_id": gateway_id, "changed": changed})
     else:
         print(f"{gateway_id} is disabled." if changed else f"{gateway_id} was disabled already.")
 
@@ -94,7 +94,7 @@ def list_command(
     gateways = asyncio.run(run())
     if as_json:
         for it in gateways:
-            _print_json(asdict(it))
+            print_json(asdict(it))
         return
     table = Table("gateway", "tenant", "name", "state", "connected", "meters", box=None)
     for it in gateways:
@@ -105,18 +105,3 @@ def list_command(
     if gateways:
         Console(markup=False, emoji=False).print(table)
     print(f"{counted(len(gateways), 'gateway')}.")
-
-
-def _print_access(access: GatewayAccess, *, as_json: bool) -> None:
-    told = asdict(access)
-    if as_json:
-        _print_json(told)
-        return
-    for what, value in told.items():
-        if value is not None:
-            print(f"{what:<18} {value}")
-    print("The password is not shown again.")
-
-
-def _print_json(content: dict[str, Any]) -> None:
-    print(msgspec.json.encode(content).decode())

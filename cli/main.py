@@ -17,6 +17,7 @@ from cli import (
     registry_import,
     simulate,
     stack_commands,
+    subscribers,
     token,
 )
 from cli.dead_letters import commands as dead_letters
@@ -41,6 +42,7 @@ def create_app() -> typer.Typer:
         migrate,
         registry_import,
         gateways,
+        subscribers,
         token,
         publish,
         simulate,

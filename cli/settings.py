@@ -31,7 +31,11 @@ class BrokerAdminSettings(BrokerSettings):
     broker_management_url: HttpUrl
 
 
-class GatewaySettings(DatabaseSettings, BrokerAdminSettings):
+class SubscriberSettings(DatabaseSettings, BrokerAdminSettings):
+    """Registry and broker as their administrator."""
+
+
+class GatewaySettings(SubscriberSettings):
     """Registry and broker as their administrator, and where gateways find the broker over MQTT, if they do."""
 
     mqtt_url: MqttUrl | None = None

@@ -6,16 +6,14 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from sqlalchemy import select
 
-from cli.errors import CommandError
 from cli.options import duration
 from cli.settings import DatabaseSettings
 from shared.clock import utc_now
 from shared.database import open_engine
 from shared.http.token_settings import SigningSettings
 from shared.http.tokens import SCOPES, issue_token
-from shared.models import Tenant
+from shared.registry.tenants import find_tenant
 from shared.settings import load
 
 LONGEST = timedelta(days=3650)
@@ -78,7 +76,4 @@ def _tenant_id(tenant: str) -> UUID:
 async def _look_up(slug: str) -> UUID:
     url = load(DatabaseSettings).database_url.get_secret_value()
     async with open_engine(url, application_name="mbus-cli") as engine, engine.connect() as connection:
-        tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == slug))
-    if tenant_id is None:
-        raise CommandError(f"there is no tenant {slug!r}")
-    return tenant_id
+        return await find_tenant(connection, slug)

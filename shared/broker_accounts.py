@@ -1,6 +1,5 @@
 """What each program may do on the broker, and how a vhost is made ready: topology, policy, accounts."""
 
-import asyncio
 import re
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
@@ -8,15 +7,12 @@ from urllib.parse import unquote, urlsplit
 import aio_pika
 
 from shared import topology
-from shared.broker_admin import BrokerAdmin, BrokerAdminError, Permissions, TopicPermissions
+from shared.broker_admin import BrokerAdmin, Permissions, TopicPermissions
 from shared.messages.alert_events import AlertEventType
+from shared.subscriber_accounts import QUEUES_BOUNDS, QUEUES_POLICY
 
 NOTHING = "^$"
 UUID_PATTERN = "[0-9a-f-]{36}"
-
-CLOSING_TIMEOUT_S = 15
-CLOSING_PAUSE_S = 0.2
-LOOKS_WITHOUT_CONNECTIONS = 2
 
 SERVICE_ACCOUNT = "mbus-service"
 GATEWAY_ACCOUNT = "mbus-gateway"
@@ -76,6 +72,9 @@ async def prepare_broker(admin: BrokerAdmin, broker_url: str, logins: Mapping[st
         apply_to="exchanges",
         definition={"alternate-exchange": topology.DEAD_LETTERS},
     )
+    await admin.put_policy(
+        QUEUES_POLICY, pattern=r"^sub\.", apply_to="queues", definition=QUEUES_BOUNDS, of_operator=True
+    )
     connection = await aio_pika.connect(broker_url, timeout=15)
     async with connection, connection.channel() as channel:
         await topology.declare(channel, exchanges=topology.EXCHANGES)
@@ -111,28 +110,11 @@ async def put_gateway_account(admin: BrokerAdmin, gateway_id: str, password: str
 async def rotate_gateway_account(admin: BrokerAdmin, gateway_id: str, password: str) -> None:
     """Give a gateway's account another password, and end the connections that were opened with the old one."""
     await put_gateway_account(admin, gateway_id, password)
-    await _end_connections(admin, gateway_id)
+    await admin.end_connections(gateway_id)
 
 
 async def delete_gateway_account(admin: BrokerAdmin, gateway_id: str) -> bool:
     """Delete a gateway's account and end its connections; returns whether there was one."""
     existed = await admin.delete_account(gateway_id, kind=GATEWAY_ACCOUNT)
-    await _end_connections(admin, gateway_id)
+    await admin.end_connections(gateway_id)
     return existed
-
-
-async def _end_connections(admin: BrokerAdmin, gateway_id: str) -> None:
-    """Close what is open until two looks in a row find nothing: a login that was under way counts too.
-
-    Nobody is told a new password before, so that all of these are of the old one.
-    """
-    try:
-        async with asyncio.timeout(CLOSING_TIMEOUT_S):
-            looks = 0
-            while looks < LOOKS_WITHOUT_CONNECTIONS:
-                looks = 0 if await admin.connections(gateway_id) else looks + 1
-                if looks == 0:
-                    await admin.close_connections(gateway_id)
-                await asyncio.sleep(CLOSING_PAUSE_S)
-    except TimeoutError:
-        raise BrokerAdminError(f"the broker does not close the connections of {gateway_id!r}") from None

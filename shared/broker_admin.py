@@ -1,11 +1,16 @@
 """The broker's management API: virtual hosts, accounts, permissions and policies."""
 
+import asyncio
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx2
+
+CLOSING_TIMEOUT_S = 15
+CLOSING_PAUSE_S = 0.2
+LOOKS_WITHOUT_CONNECTIONS = 2
 
 
 class BrokerAdminError(Exception):
@@ -141,15 +146,53 @@ class BrokerAdmin:
         """How many connections an account has open, whatever they speak."""
         return len(await self._list(f"connections/username/{_part(name)}"))
 
-    async def close_connections(self, name: str) -> None:
-        """Close the connections that an account has open."""
-        await self._call("DELETE", f"connections/username/{_part(name)}", missing_is_fine=True)
+    async def end_connections(self, name: str) -> None:
+        """Close what an account has open until two looks in a row find nothing: a login that was under way counts too.
 
-    async def put_policy(self, name: str, *, pattern: str, apply_to: str, definition: dict[str, Any]) -> None:
-        """Set a policy of the virtual host."""
+        Nobody is told a new password before, so that all of these are of the old one.
+        """
+        path = f"connections/username/{_part(name)}"
+        try:
+            async with asyncio.timeout(CLOSING_TIMEOUT_S):
+                looks = 0
+                while looks < LOOKS_WITHOUT_CONNECTIONS:
+                    looks = 0 if await self.connections(name) else looks + 1
+                    if looks == 0:
+                        await self._call("DELETE", path, missing_is_fine=True)
+                    await asyncio.sleep(CLOSING_PAUSE_S)
+        except TimeoutError:
+            raise BrokerAdminError(f"the broker does not close the connections of {name!r}") from None
+
+    async def permissions(self) -> dict[str, Permissions]:
+        """What each account may do in the virtual host, by its name."""
+        return {
+            it["user"]: Permissions(configure=it["configure"], write=it["write"], read=it["read"])
+            for it in await self._list(f"vhosts/{_part(self.vhost)}/permissions")
+        }
+
+    async def queues(self) -> dict[str, int]:
+        """All queues of the virtual host, with how many messages each holds, as of some seconds ago."""
+        return {it["name"]: it.get("messages", 0) for it in await self._list(f"queues/{_part(self.vhost)}")}
+
+    async def exchanges(self) -> set[str]:
+        """The names of all exchanges of the virtual host."""
+        return {it["name"] for it in await self._list(f"exchanges/{_part(self.vhost)}")}
+
+    async def delete_queue(self, name: str) -> None:
+        """Delete a queue with all that it holds, if it is there."""
+        await self._call("DELETE", f"queues/{_part(self.vhost)}/{_part(name)}", missing_is_fine=True)
+
+    async def delete_exchange(self, name: str) -> None:
+        """Delete an exchange with its bindings, if it is there."""
+        await self._call("DELETE", f"exchanges/{_part(self.vhost)}/{_part(name)}", missing_is_fine=True)
+
+    async def put_policy(
+        self, name: str, *, pattern: str, apply_to: str, definition: dict[str, Any], of_operator: bool = False
+    ) -> None:
+        """Set a policy of the virtual host; one `of_operator` bounds what others and the queues themselves say."""
         await self._call(
             "PUT",
-            f"policies/{_part(self.vhost)}/{_part(name)}",
+            f"{'operator-' if of_operator else ''}policies/{_part(self.vhost)}/{_part(name)}",
             {"pattern": pattern, "apply-to": apply_to, "definition": definition, "priority": 0},
         )
 

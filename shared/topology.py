@@ -83,6 +83,16 @@ def session_queue(session_id: object) -> str:
     return f"ingest.session.{session_id}"
 
 
+def alert_pattern(scope: str) -> str:
+    """What a queue is bound to `alerts` with for all events of a tenant (its id), or of operators."""
+    return f"{scope}.#"
+
+
+def subscriber_queue(scope: str, name: str) -> str:
+    """What a subscriber's queue is called, or what its name begins with, before another dot."""
+    return f"sub.{scope}.{name}"
+
+
 @dataclass(frozen=True)
 class Binding:
     """A queue takes from an exchange what matches the pattern."""

@@ -9,8 +9,9 @@ from cli.errors import CommandError
 from cli.fleet.layout import Layout
 from cli.fleet.meters import MeterPlate
 from shared.clock import Clock
-from shared.models import Gateway, Medium, MeterInstallation, Tenant, UnitOfMeasure
+from shared.models import Gateway, Medium, MeterInstallation, UnitOfMeasure
 from shared.registry.operations import import_registry
+from shared.registry.tenants import find_tenant
 
 
 async def register_fleet(engine: AsyncEngine, layout: Layout, *, clock: Clock) -> dict[str, list[MeterPlate]]:
@@ -28,9 +29,7 @@ async def registered_fleet(
     expected at no gateway none is meant where gateways are named.
     """
     async with engine.connect() as connection:
-        tenant_id = await connection.scalar(select(Tenant.id).where(Tenant.slug == tenant))
-        if tenant_id is None:
-            raise CommandError(f"there is no tenant {tenant!r}")
+        tenant_id = await find_tenant(connection, tenant)
         gateways = await connection.execute(
             select(Gateway.id, Gateway.deleted_at).where(Gateway.tenant_id == tenant_id).order_by(Gateway.id)
         )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.models import Gateway, QuarantinedReading, Tenant
 from shared.quarantine.selection import Selection, State
-from shared.registry.problems import RegistryError
+from shared.registry.tenants import find_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,7 @@ async def count_by_reason(engine: AsyncEngine, selection: Selection) -> dict[str
     """How many are selected of each reason, the most frequent first. Raises `RegistryError` for an unknown tenant."""
     async with engine.connect() as connection:
         if selection.tenant is not None:
-            known = await connection.scalar(select(Tenant.id).where(Tenant.slug == selection.tenant))
-            if known is None:
-                raise RegistryError(f"there is no tenant {selection.tenant!r}")
+            await find_tenant(connection, selection.tenant)
         number = func.count().label("number")
         counted = await connection.execute(
             select(QuarantinedReading.reason, number)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.models import Gateway, MeterInstallation, Tenant
 from shared.registry.problems import RegistryError
+from shared.registry.tenants import find_tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,9 @@ class RegisteredGateway:
 async def find_gateways(engine: AsyncEngine, *, tenant: str | None = None) -> Sequence[RegisteredGateway]:
     """All gateways, or those of the tenant with this slug, by tenant and id."""
     async with engine.connect() as connection:
-        if tenant is not None and await connection.scalar(select(Tenant.id).where(Tenant.slug == tenant)) is None:
-            raise RegistryError(f"there is no tenant {tenant!r}")
         asked = _gateways().order_by(Tenant.slug, Gateway.id)
         if tenant is not None:
-            asked = asked.where(Tenant.slug == tenant)
+            asked = asked.where(Tenant.id == await find_tenant(connection, tenant))
         return [RegisteredGateway(**row) for row in (await connection.execute(asked)).mappings()]
 
 
