@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
 
 def asyncapi_command(file: File = None) -> None:
-    """Write the AsyncAPI 3.0 document of what gateways publish; ingest answers `GET /asyncapi.json` with the same."""
+    """Write the AsyncAPI 3.0 document of what gateways publish, and of alert events.
+
+    Ingest and alerts answer `GET /asyncapi.json` with the same.
+    """
     _write(asyncapi_document(), file)
 
 

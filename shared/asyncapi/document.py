@@ -11,8 +11,8 @@ Json = dict[str, Any]
 INFO: Json = {
     "title": "M-Bus Gateway back end",
     "version": "1",
-    "description": "What gateways publish to the message broker. docs/gateway-protocol.md tells the same with examples"
-    " of programs.",
+    "description": "What gateways publish to the message broker, and what alerts publishes there for subscribers."
+    " docs/gateway-protocol.md and docs/alerts.md tell the same with examples of programs.",
 }
 
 HOST: Json = {"host": {"default": "broker.example.com", "description": "The broker, as it is reached from outside."}}
@@ -55,7 +55,10 @@ def make_document(parts: Iterable[Part]) -> Json:
             "messages": whole.messages,
             "schemas": whole.schemas,
             "securitySchemes": {
-                "login": {"type": "userPassword", "description": "The account that `mbus gateway add` makes."}
+                "login": {
+                    "type": "userPassword",
+                    "description": "The account that `mbus gateway add` makes, or `mbus subscriber add`.",
+                }
             },
         },
     }

@@ -9,7 +9,7 @@ def asyncapi_router(document: bytes) -> APIRouter:
 
     @router.get(
         "/asyncapi.json",
-        summary="What gateways publish to the broker: an AsyncAPI 3.0 document",
+        summary="What goes to the broker and comes from it: an AsyncAPI 3.0 document",
         response_class=Response,
         responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
     )

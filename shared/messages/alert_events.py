@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from shared.messages.cloudevents import CloudEvent
 
@@ -26,64 +27,69 @@ class AlertEventType(StrEnum):
     PIPELINE_RECOVERED = "pipeline.recovered"
 
 
+AlertId = Annotated[UUID, Meta(description="The silence: the same in the event of its beginning and of its end.")]
+TenantId = Annotated[UUID, Meta(description="Whose it is; the first word of the routing key too.")]
+SilentSince = Annotated[datetime, Meta(tz=True, description="When the silence began, also in a recovery.")]
+
+
 class LastReading(msgspec.Struct, frozen=True, kw_only=True):
     """The newest reading of an installation, by the reading's own timestamp."""
 
-    timestamp: datetime
-    value: float
-    rssi_dbm: int | None
-    battery_level_pct: int | None
+    timestamp: Annotated[datetime, Meta(tz=True, description="When the meter showed it.")]
+    value: Annotated[float, Meta(description="In the installation's unit of measure.")]
+    rssi_dbm: Annotated[int, Meta(description="How strong the meter was heard.")] | None
+    battery_level_pct: Annotated[int, Meta(description="What is left of the meter's battery.")] | None
 
 
 class InstallationAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person needs to find the meter.
+    """What a person needs to find the meter, and since when it has been silent, or heard again."""
 
-    `since` is when it fell silent; in a recovery, the time of the reading that ended the silence. `silent_since` is
-    when the silence began, in both.
-    """
-
-    alert_id: UUID
-    tenant_id: UUID
-    installation_id: UUID
-    meter_serial: str
-    medium: str
-    unit_of_measure: str
-    property_id: UUID
-    property_name: str
-    address: str
-    unit_label: str
-    gateway_id: str | None
-    since: datetime
-    silent_since: datetime
+    alert_id: AlertId
+    tenant_id: TenantId
+    installation_id: Annotated[UUID, Meta(description="Its id in the API.")]
+    meter_serial: Annotated[str, Meta(description="What stands on the meter, with its leading zeros.")]
+    medium: Annotated[str, Meta(description="Such as `heat` or `cold_water`.")]
+    unit_of_measure: Annotated[str, Meta(description="Of the last reading's value, such as `kWh`.")]
+    property_id: Annotated[UUID, Meta(description="The building's id in the API.")]
+    property_name: Annotated[str, Meta(description="What the building is called.")]
+    address: Annotated[str, Meta(description="Where the building is.")]
+    unit_label: Annotated[str, Meta(description="The flat or room in which the meter is.")]
+    gateway_id: Annotated[str, Meta(description="By which it was last heard, else by which it should be.")] | None
+    since: Annotated[
+        datetime,
+        Meta(tz=True, description="When it fell silent; in a recovery, the time of the reading that ended that."),
+    ]
+    silent_since: SilentSince
     last_reading: LastReading | None
+    """None: it was never heard."""
 
 
 class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person needs to find the gateway.
+    """What a person needs to find the gateway, and since when it has been silent, or heard again."""
 
-    `since` is when it was last heard, or registered, if it never was; in a recovery, when it was heard again.
-    `silent_since` is when the silence began, in both. `installations` is how many meters it should hear, in so many
-    `properties`; of their addresses, in alphabetical order, `MOST_ADDRESSES` are told at most.
-    """
-
-    alert_id: UUID
-    tenant_id: UUID
-    gateway_id: str
-    gateway_name: str
-    installations: int
-    properties: int
-    addresses: list[str]
-    since: datetime
-    silent_since: datetime
-    last_heard_at: datetime | None
+    alert_id: AlertId
+    tenant_id: TenantId
+    gateway_id: Annotated[str, Meta(description="Its id, which is its user name at the broker too.")]
+    gateway_name: Annotated[str, Meta(description="What people call it.")]
+    installations: Annotated[int, Meta(description="How many meters it should hear.")]
+    properties: Annotated[int, Meta(description="In how many buildings these are.")]
+    addresses: Annotated[
+        list[str], Meta(max_length=MOST_ADDRESSES, description="Of these buildings, in alphabetical order; not all.")
+    ]
+    since: Annotated[
+        datetime,
+        Meta(tz=True, description="When it was last heard, or registered; in a recovery, when it was heard again."),
+    ]
+    silent_since: SilentSince
+    last_heard_at: Annotated[datetime, Meta(tz=True, description="Null: it was never heard.")] | None
 
 
 class PipelineAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """For operators: since when silence is not judged, why, and up to when it was. In a recovery, of what ended."""
+    """For operators: that silence is not judged, and why. In a recovery, of what has ended."""
 
-    since: datetime
-    reason: str
-    judged_until: datetime | None
+    since: Annotated[datetime, Meta(tz=True, description="Since when silence was not judged.")]
+    reason: Annotated[str, Meta(description="Why, in words for a person.")]
+    judged_until: Annotated[datetime, Meta(tz=True, description="Up to when it had been judged.")] | None
 
 
 InstallationAlertEvent = CloudEvent[InstallationAlert]

@@ -1,10 +1,10 @@
 """CloudEvents 1.0 in structured JSON: the envelope of every event that the back end publishes."""
 
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -21,7 +21,7 @@ class CloudEvent(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
     id: str
     source: str
     type: str
-    time: datetime
+    time: Annotated[datetime, Meta(tz=True)]
     datacontenttype: str = "application/json"
     data: D
     traceparent: str | UnsetType | None = UNSET

@@ -10,8 +10,10 @@ from services.alerts.api.alerts import alerts_router
 from services.alerts.api.policies import policies_router
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
 from services.alerts.settings import AlertsSettings
+from shared.asyncapi.published import published_document
 from shared.clock import Clock
 from shared.http.app import Lifespan, create_http_app
+from shared.http.asyncapi import asyncapi_router
 from shared.http.authentication import caller_with
 from shared.http.health import Check, Detail
 from shared.http.rate_limit import RateLimit
@@ -51,6 +53,7 @@ def create_face(
     app.include_router(alerts_router(database, reader, clock=clock))
     app.include_router(alert_marks_router(database, writer, clock=clock))
     app.include_router(policies_router(database, reader, writer, clock=clock))
+    app.include_router(asyncapi_router(published_document()))
     return app
 
 
