@@ -178,6 +178,8 @@ class Rounds:
         if dead:
             log.warning("ingest_sessions_died", sessions=[str(key) for key in dead])
             await asyncio.sleep(RETURNED_AFTER_S)
+            # Also the present round says nothing any more: a session may have come and gone since it began.
+            self._frontier.forget()
             await remove_sessions(self._database.engine, dead)
 
     async def _read(self) -> Seen:

@@ -104,7 +104,7 @@ class Frontier:
         return self._unproven.popleft().at if proven else None
 
     def forget(self) -> None:
-        """Begin anew: something happened that makes the rounds before useless."""
+        """Begin anew: something happened that makes the rounds before useless, such as a session that died."""
         self._unproven.clear()
         self._last = None
         self._steady = 0
