@@ -7,7 +7,7 @@ from typing import Annotated
 import aio_pika
 import typer
 
-from cli.options import duration
+from cli.options import duration, printable
 from cli.settings import BrokerSettings
 from shared import topology
 from shared.counted import counted
@@ -25,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 
 def watch_command(
-    tenant: Annotated[str, typer.Option(metavar="UUID", help="Only this tenant's; * is every tenant's.")] = "*",
+    tenant: Annotated[
+        str, typer.Option(metavar="UUID", help="Only this tenant's, or those for `operator`; * is everybody's.")
+    ] = "*",
     count: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
     wait: Annotated[
         str | None, typer.Option(metavar="DURATION", help="End after this time, such as 2m, whatever came.")
@@ -65,7 +67,8 @@ async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float
 
 
 def _line(event: AlertEvent) -> str:
-    return f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {_told(event.data)}"
+    # What people wrote into the registry may hold what a terminal obeys.
+    return printable(f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {_told(event.data)}")
 
 
 def _told(told: InstallationAlert | GatewayAlert | PipelineAlert) -> str:
@@ -76,6 +79,9 @@ def _told(told: InstallationAlert | GatewayAlert | PipelineAlert) -> str:
             return f"{told.medium} meter {told.meter_serial}, {told.property_name}, {told.unit_label}: {heard}"
         case GatewayAlert(last_heard_at=heard_at):
             heard = f"heard at {heard_at:%Y-%m-%d %H:%M:%SZ}" if heard_at else "never heard"
-            return f"gateway {told.gateway_id} of {counted(told.installations, 'meter')}: {heard}"
+            where = "".join(f", {address}" for address in told.addresses)
+            more = told.properties - len(told.addresses)
+            where += f" and {counted(more, 'other')}" if more > 0 else ""
+            return f"gateway {told.gateway_id} of {counted(told.installations, 'meter')}{where}: {heard}"
         case PipelineAlert():
-            return f"since {told.since:%Y-%m-%d %H:%M:%SZ}: {told.reason}"
+            return f"silence not judged since {told.since:%Y-%m-%d %H:%M:%SZ}: {told.reason}"

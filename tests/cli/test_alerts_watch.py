@@ -12,10 +12,15 @@ import msgspec
 from shared import topology
 from shared.messages.alert_events import (
     SOURCE,
+    AlertEvent,
     AlertEventType,
+    GatewayAlert,
+    GatewayAlertEvent,
     InstallationAlert,
     InstallationAlertEvent,
     LastReading,
+    PipelineAlert,
+    PipelineAlertEvent,
 )
 from shared.messages.cloudevents import CONTENT_TYPE
 from tests.support.messages import open_channel
@@ -81,6 +86,66 @@ async def test_events_are_shown_one_a_line_and_only_those_of_the_tenant(vhost: V
         (
             "2026-11-03 05:00:00Z  installation.recovered  water meter 99000001, Havnegade 1, kælder:"
             " 88.1 m3 at 2026-11-01 05:00:00Z"
+        ),
+    ]
+
+
+def gateway_event(*, heard: bool) -> GatewayAlertEvent:
+    at = datetime(2026, 11, 1, 5, tzinfo=UTC)
+    return GatewayAlertEvent(
+        id=str(uuid4()),
+        source=SOURCE,
+        type=AlertEventType.GATEWAY_SILENT.value,
+        time=datetime(2026, 11, 3, 5, tzinfo=UTC),
+        data=GatewayAlert(
+            alert_id=UUID(int=2),
+            tenant_id=TENANT,
+            gateway_id="GW-0001",
+            gateway_name="In the cellar",
+            installations=24,
+            properties=3,
+            addresses=["Havnegade 1", "Havnegade 2\x1b[2J"],
+            since=at,
+            silent_since=at,
+            last_heard_at=at if heard else None,
+        ),
+    )
+
+
+def pipeline_event() -> PipelineAlertEvent:
+    at = datetime(2026, 11, 1, 5, tzinfo=UTC)
+    return PipelineAlertEvent(
+        id=str(uuid4()),
+        source=SOURCE,
+        type=AlertEventType.PIPELINE_DEGRADED.value,
+        time=at,
+        data=PipelineAlert(since=at, reason="nobody consumes ingest.readings", judged_until=None),
+    )
+
+
+async def test_silent_gateways_and_the_pipeline_are_shown_too(vhost: Vhost) -> None:
+    process = await watch(vhost, "--count", "3")
+    assert process.stdout
+    assert (await process.stdout.readline()).startswith(b"Watching alerts")
+    async with open_channel(vhost.url) as channel:
+        exchange = await channel.get_exchange(topology.ALERTS)
+        told: AlertEvent
+        for tenant, told in (
+            (TENANT, gateway_event(heard=True)),
+            (TENANT, gateway_event(heard=False)),
+            (None, pipeline_event()),
+        ):
+            body = aio_pika.Message(msgspec.json.encode(told), content_type=CONTENT_TYPE)
+            await exchange.publish(body, topology.alert_key(tenant, told.type), mandatory=False)
+    out, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert errors == b""
+    gateway = "gateway GW-0001 of 24 meters, Havnegade 1, Havnegade 2\\x1b[2J and 1 other"
+    assert out.decode().splitlines() == [
+        f"2026-11-03 05:00:00Z  gateway.silent          {gateway}: heard at 2026-11-01 05:00:00Z",
+        f"2026-11-03 05:00:00Z  gateway.silent          {gateway}: never heard",
+        (
+            "2026-11-01 05:00:00Z  pipeline.degraded       silence not judged since 2026-11-01 05:00:00Z:"
+            " nobody consumes ingest.readings"
         ),
     ]
 
