@@ -1,4 +1,4 @@
-"""`mbus alerts watch`: shows alert events as they come, to see that they do."""
+"""`mbus alerts`: `watch` shows alert events as they come, to see that they do; `rebuild` is in a room of its own."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ from typing import Annotated
 import aio_pika
 import typer
 
+from cli.alerts_rebuild import rebuild_command
 from cli.options import duration, printable
 from cli.settings import BrokerSettings
 from shared import topology
@@ -17,10 +18,9 @@ from shared.settings import load
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    alerts = typer.Typer(no_args_is_help=True, help="Look at the alerts that go out.")
-    # A group of one command would otherwise be that command.
-    alerts.callback()(lambda: None)
+    alerts = typer.Typer(no_args_is_help=True, help="Look at the alerts that go out, and mend what they go by.")
     alerts.command("watch")(watch_command)
+    alerts.command("rebuild")(rebuild_command)
     app.add_typer(alerts, name="alerts")
 
 

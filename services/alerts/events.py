@@ -24,11 +24,18 @@ D = TypeVar("D")
 
 
 def installation_event(
-    kind: AlertEventType, subject: Subject, *, alert_id: UUID, silent_since: datetime, now: datetime
+    kind: AlertEventType,
+    subject: Subject,
+    *,
+    alert_id: UUID,
+    silent_since: datetime,
+    ended_at: datetime | None = None,
+    now: datetime,
 ) -> InstallationAlertEvent:
-    """The event of an installation's transition at `now`; `silent_since` is when the silence of its alert began."""
-    last = subject.last_reading
-    is_recovery = kind is AlertEventType.INSTALLATION_RECOVERED
+    """The event of an installation's transition at `now`.
+
+    `silent_since` is when the silence of its alert began, `ended_at` the time of the reading that ended it.
+    """
     told = InstallationAlert(
         alert_id=alert_id,
         tenant_id=subject.tenant_id,
@@ -41,9 +48,9 @@ def installation_event(
         address=subject.address,
         unit_label=subject.unit_label,
         gateway_id=subject.gateway_id,
-        since=last.timestamp if is_recovery and last else silent_since,
+        since=ended_at or silent_since,
         silent_since=silent_since,
-        last_reading=last,
+        last_reading=subject.last_reading,
     )
     return _event(kind, told, now)
 

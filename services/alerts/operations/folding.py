@@ -21,8 +21,8 @@ LOCK = text(
     " ORDER BY installation_id FOR UPDATE) AS locked"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
-# Late and repeated news change nothing; a correction of the newest reading does. `due_at` stays: it is looked at again
-# when it comes, which saves an index entry a reading.
+# Late and repeated news change nothing; a correction of the newest reading does, by the rule of ingest's merge: another
+# value, received later. `due_at` stays: a reading only ever puts off the moment at which it is to be looked at.
 FOLD = text(
     """
     WITH folded AS (
@@ -34,7 +34,8 @@ FOLD = text(
             AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct, received_at)
         WHERE status.installation_id = heard.installation_id
           AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp"
-               OR status.last_reading_at = heard."timestamp" AND status.last_received_at < heard.received_at)
+               OR status.last_reading_at = heard."timestamp" AND status.last_received_at < heard.received_at
+                  AND status.last_value IS DISTINCT FROM heard.value)
         RETURNING status.installation_id, status.state
     )
     SELECT installation_id FROM folded WHERE state <> 'fresh'

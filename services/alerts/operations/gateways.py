@@ -37,7 +37,9 @@ LOCK_INSTALLATIONS = text(
     WHERE status.alert_id IS NULL AND status.installation_id IN (
         SELECT id FROM meter_installation WHERE gateway_id = ANY (:gateway_ids)
         UNION ALL
-        SELECT installation_id FROM installation_status WHERE last_gateway_id = ANY (:gateway_ids))
+        SELECT installation_id FROM installation_status
+        WHERE last_gateway_id = ANY (:gateway_ids)
+          AND tenant_id IN (SELECT tenant_id FROM gateway WHERE id = ANY (:gateway_ids)))
     ORDER BY status.installation_id FOR UPDATE OF status
     """
 ).bindparams(bindparam("gateway_ids", type_=ARRAY(Text())))

@@ -16,7 +16,7 @@ from services.alerts.operations.reporting import CLOSED, OPENED, Opening, close_
 from services.alerts.queries.stored import first_after
 from services.alerts.queries.subjects import Subject
 from services.alerts.rules.staleness import Verdict
-from shared.messages.alert_events import AlertEventType, InstallationAlertEvent
+from shared.messages.alert_events import AlertEventType
 from shared.models import InstallationState, OpenedBecause
 
 MOMENT = DateTime(timezone=True)
@@ -90,16 +90,29 @@ async def write(connection: AsyncConnection, transitions: Sequence[Transition], 
     )
     await connection.execute(SET_STATUS, _columns(transitions))
     by_alert = {one.alert_id: one for one in transitions}
-    news = [
-        _event(AlertEventType.INSTALLATION_STALE, by_alert[one.alert_id], one.alert_id, one.since, now)
+    stale = [
+        installation_event(
+            AlertEventType.INSTALLATION_STALE,
+            by_alert[one.alert_id].subject,
+            alert_id=one.alert_id,
+            silent_since=one.since,
+            now=now,
+        )
         for one in openings
         if one.because is OpenedBecause.SILENCE
     ]
-    news += [
-        _event(AlertEventType.INSTALLATION_RECOVERED, closing[alert_id], alert_id, since, now)
-        for alert_id, since in told.items()
+    recovered = [
+        installation_event(
+            AlertEventType.INSTALLATION_RECOVERED,
+            closing[alert_id].subject,
+            alert_id=alert_id,
+            silent_since=silent_since,
+            ended_at=closing[alert_id].state_since,
+            now=now,
+        )
+        for alert_id, silent_since in told.items()
     ]
-    await enqueue(connection, news)
+    await enqueue(connection, [*stale, *recovered])
 
 
 async def fresh_since(connection: AsyncConnection, subjects: Sequence[Subject]) -> dict[UUID, datetime]:
@@ -127,16 +140,10 @@ def _opening(one: Transition, alert_id: UUID) -> Opening:
         alert_id=alert_id,
         tenant_id=subject.tenant_id,
         because=OPENED[one.verdict.alert],
-        since=subject.silence.last_reading_at or subject.silence.installed_at,
+        since=subject.silence.silent_since,
         last_reading_at=subject.silence.last_reading_at,
         installation_id=subject.installation_id,
     )
-
-
-def _event(
-    kind: AlertEventType, one: Transition, alert_id: UUID, silent_since: datetime, now: datetime
-) -> InstallationAlertEvent:
-    return installation_event(kind, one.subject, alert_id=alert_id, silent_since=silent_since, now=now)
 
 
 def _columns(transitions: Sequence[Transition]) -> dict[str, list[object]]:

@@ -107,13 +107,16 @@ FIND = (
     .where(GatewayStatus.gateway_id == any_(IDS))
 )
 
-# Those that are to be heard by it, and those that it was the last to hear.
+# Those that are to be heard by it, and those that it was the last to hear. By which gateway an installation was heard
+# has no index: it would cost a seventh of the speed of folding. Only the statuses of a tenant are read for that, and
+# only when a gateway of it is due.
+TENANTS = select(Gateway.tenant_id).where(Gateway.id == any_(IDS))
 OF_GATEWAYS = union(
     select(MeterInstallation.gateway_id, MeterInstallation.id.label("installation_id")).where(
         MeterInstallation.gateway_id == any_(IDS)
     ),
     select(InstallationStatus.last_gateway_id, InstallationStatus.installation_id).where(
-        InstallationStatus.last_gateway_id == any_(IDS)
+        InstallationStatus.last_gateway_id == any_(IDS), InstallationStatus.tenant_id.in_(TENANTS)
     ),
 ).subquery("of_gateways")
 
@@ -131,7 +134,9 @@ METERS = text(
     SELECT of_gateways.gateway_id, count(*) AS installations, count(DISTINCT house.id) AS properties,
            (array_agg(DISTINCT house.address ORDER BY house.address))[1 : :most] AS addresses
     FROM (SELECT gateway_id, id FROM meter_installation WHERE gateway_id = ANY (:ids)
-          UNION SELECT last_gateway_id, installation_id FROM installation_status WHERE last_gateway_id = ANY (:ids)
+          UNION SELECT last_gateway_id, installation_id FROM installation_status
+          WHERE last_gateway_id = ANY (:ids)
+            AND tenant_id IN (SELECT tenant_id FROM gateway WHERE id = ANY (:ids))
          ) AS of_gateways
     JOIN meter_installation AS installation ON installation.id = of_gateways.id
     JOIN unit ON unit.id = installation.unit_id

@@ -10,15 +10,14 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Uuid
 
+from shared.messages.alert_events import LastReading
+
 
 @dataclass(frozen=True)
 class StoredReading:
-    """A reading as it is stored."""
+    """A reading as it is stored: what is told of it, and when it was received."""
 
-    timestamp: datetime
-    value: float
-    rssi_dbm: int | None
-    battery_level_pct: int | None
+    told: LastReading
     received_at: datetime
 
 
@@ -54,7 +53,15 @@ async def newest_after(connection: AsyncConnection, after: Mapping[UUID, datetim
         return {}
     found = await connection.execute(NEWEST, {"ids": list(after), "after": list(after.values())})
     return {
-        row.id: StoredReading(row.timestamp, row.value, row.rssi_dbm, row.battery_level_pct, row.received_at)
+        row.id: StoredReading(
+            LastReading(
+                timestamp=row.timestamp,
+                value=row.value,
+                rssi_dbm=row.rssi_dbm,
+                battery_level_pct=row.battery_level_pct,
+            ),
+            row.received_at,
+        )
         for row in found
     }
 

@@ -36,6 +36,7 @@ class Subject:
     last_reading: LastReading | None
     last_received_at: datetime | None
     state_since: datetime
+    due_at: datetime | None
     alert_id: UUID | None
     silence: Silence
 
@@ -49,18 +50,13 @@ class Subject:
         """The gateways that it can be heard by, as far as is known."""
         return {one for one in (self.expected_gateway_id, self.last_gateway_id) if one is not None}
 
-    def having_read(self, reading: StoredReading) -> "Subject":
-        """The same with a newer reading. By which gateway it came is not stored with it: the last known one stays."""
+    def having_read(self, reading: StoredReading | None) -> "Subject":
+        """The same with another newest reading. By which gateway it came is not stored: the last known one stays."""
         return replace(
             self,
-            last_reading=LastReading(
-                timestamp=reading.timestamp,
-                value=reading.value,
-                rssi_dbm=reading.rssi_dbm,
-                battery_level_pct=reading.battery_level_pct,
-            ),
-            last_received_at=reading.received_at,
-            silence=replace(self.silence, last_reading_at=reading.timestamp),
+            last_reading=None if reading is None else reading.told,
+            last_received_at=None if reading is None else reading.received_at,
+            silence=replace(self.silence, last_reading_at=None if reading is None else reading.told.timestamp),
         )
 
 
@@ -85,6 +81,7 @@ SUBJECTS = limited(
         InstallationStatus.last_battery_level_pct,
         InstallationStatus.last_gateway_id,
         InstallationStatus.last_received_at,
+        InstallationStatus.due_at,
         InstallationStatus.registered_at,
         InstallationStatus.judged_from,
         InstallationStatus.rules_changed_at,
@@ -152,6 +149,7 @@ def subject_of(row: Row[Any]) -> Subject:
         last_reading=last_reading,
         last_received_at=row.last_received_at,
         state_since=row.state_since,
+        due_at=row.due_at,
         alert_id=row.alert_id,
         silence=Silence(
             state=InstallationState(row.state),

@@ -1,7 +1,7 @@
 """What tests of alerts do to the world, and what they see of it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -61,18 +61,34 @@ async def rows(engine: AsyncEngine, query: str, **values: object) -> list[tuple[
 
 
 async def store(
-    engine: AsyncEngine, installation_id: UUID, times: Sequence[datetime], *, received_at: datetime | None = None
+    engine: AsyncEngine,
+    installation_id: UUID,
+    times: Sequence[datetime],
+    *,
+    value: float = 1.5,
+    received_at: datetime | None = None,
 ) -> None:
-    """Readings without an event: as where it is late."""
+    """Readings as ingest stores them, without an event: as where it is late."""
     for at in times:
         await change(
             engine,
-            'INSERT INTO reading (meter_installation_id, "timestamp", value, received_at, rssi_dbm)'
-            " VALUES (:id, :at, 1.5, :received, -70)",
+            'INSERT INTO reading AS stored (meter_installation_id, "timestamp", value, received_at, rssi_dbm)'
+            " VALUES (:id, :at, :value, :received, -70)"
+            ' ON CONFLICT (meter_installation_id, "timestamp") DO UPDATE'
+            " SET value = excluded.value, received_at = excluded.received_at"
+            " WHERE stored.value <> excluded.value AND stored.received_at < excluded.received_at",
             id=installation_id,
             at=at,
+            value=value,
             received=received_at or at,
         )
+
+
+async def long_registered(engine: AsyncEngine, at: datetime) -> None:
+    """Let gateways and installations have been registered a year before."""
+    registered = at - timedelta(days=365)
+    for table in ("gateway_status", "installation_status"):
+        await change(engine, f"UPDATE {table} SET registered_at = :at, due_at = :at", at=registered)
 
 
 async def hear_gateway(engine: AsyncEngine, gateway_id: str, at: datetime) -> None:

@@ -40,7 +40,9 @@ GATEWAY = GatewayAlert(
 PIPELINE = PipelineAlert(since=BEFORE, reason="ingest does not consume", judged_until=BEFORE)
 
 
-def installation(kind: AlertEventType, *, heard_at: datetime | None) -> InstallationAlert:
+def installation(
+    kind: AlertEventType, *, heard_at: datetime | None, ended_at: datetime | None = None
+) -> InstallationAlert:
     """What is told of an installation whose silence began at `BEFORE`."""
     last = None
     if heard_at is not None:
@@ -60,6 +62,7 @@ def installation(kind: AlertEventType, *, heard_at: datetime | None) -> Installa
         last_reading=last,
         last_received_at=heard_at,
         state_since=NOON,
+        due_at=None,
         alert_id=ALERT,
         silence=Silence(
             state=InstallationState.STALE,
@@ -73,7 +76,7 @@ def installation(kind: AlertEventType, *, heard_at: datetime | None) -> Installa
             limit=Limit(timedelta(hours=48)),
         ),
     )
-    event = installation_event(kind, subject, alert_id=ALERT, silent_since=BEFORE, now=NOON)
+    event = installation_event(kind, subject, alert_id=ALERT, silent_since=BEFORE, ended_at=ended_at, now=NOON)
     assert (event.type, event.time, event.data.alert_id) == (kind.value, NOON, ALERT)
     return event.data
 
@@ -85,8 +88,9 @@ def test_a_silence_is_since_it_began_and_a_recovery_since_the_reading_that_ended
     assert (silent.since, silent.silent_since) == (BEFORE, BEFORE)
     never = installation(stale, heard_at=None)
     assert (never.since, never.last_reading) == (BEFORE, None)
-    again = installation(recovered, heard_at=NOON)
-    assert (again.since, again.silent_since) == (NOON, BEFORE)
+    first = NOON - timedelta(hours=2)
+    again = installation(recovered, heard_at=NOON, ended_at=first)
+    assert (again.since, again.silent_since) == (first, BEFORE)
 
 
 @pytest.mark.parametrize(

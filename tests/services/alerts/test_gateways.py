@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.operations.folding import fold
-from tests.services.alerts.standing import change, hear_gateway, heard, rows, states, tick, told
+from tests.services.alerts.standing import hear_gateway, heard, long_registered, rows, states, tick, told
 from tests.support.registry import Building, create_building
 
 HOUR = timedelta(hours=1)
@@ -15,8 +15,7 @@ START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 async def heard_building(engine: AsyncEngine, *, meters: int = 2) -> Building:
     """A building whose gateway and meters were heard at `START`, registered long before."""
     building = await create_building(engine, meters=meters)
-    for table in ("gateway_status", "installation_status"):
-        await change(engine, f"UPDATE {table} SET registered_at = :at, due_at = :at", at=START - 1000 * HOUR)
+    await long_registered(engine, START)
     await hear_gateway(engine, building.gateway_id, START)
     for number in range(meters):
         await fold(engine, [heard(building, START, number=number)], START)
@@ -50,4 +49,4 @@ async def test_its_meters_are_judged_afresh_when_it_is_back_and_a_dead_one_is_fo
     assert await told(engine) == ["gateway.silent", "gateway.recovered"]
     await tick(engine, back + 48 * HOUR)
     assert (await told(engine))[2:] == ["installation.stale"]
-    assert await rows(engine, "SELECT since FROM alert WHERE type = 'installation.stale'") == [(START,)]
+    assert await rows(engine, "SELECT since FROM alert WHERE type = 'installation.stale'") == [(back,)]
