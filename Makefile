@@ -47,8 +47,9 @@ check: environment ## Check format, style, types and layers
 asyncapi: environment ## Write docs/asyncapi.json anew, after a change of messages or topology
 	@$(BIN)/mbus asyncapi docs/asyncapi.json
 
-openapi: environment ## Write docs/openapi/query.json anew, after a change of routes, parameters or answers
+openapi: environment ## Write docs/openapi/*.json anew, after a change of routes, parameters or answers
 	@$(BIN)/mbus openapi docs/openapi/query.json
+	@$(BIN)/mbus openapi docs/openapi/alerts.json --service alerts
 
 format: environment ## Format the code and mend what can be mended
 	@$(BIN)/ruff format .

@@ -23,7 +23,7 @@ class AlertsSettings(ServiceSettings, TokenSettings):
     """How long all must be folded after an absence of alerts or the broker before a silence is judged."""
     grace_period_s: Annotated[float, Field(gt=0)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""
-    callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 10.0
-    """Of a statement that somebody waits for who called over HTTP."""
+    callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 30.0
+    """Of a statement that somebody waits for who called over HTTP; a policy of 100,000 meters takes some seconds."""
     rate_limit_per_s: RatePerS = 200.0
     rate_limit_burst: Burst = 400

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.docs.sample_tenant import TENANT_ID, create_sample_tenant
-from tests.services.query.processes import running
 from tests.support.databases import Database
+from tests.support.processes import running
 from tests.support.tokens import SECRET
 
 ROOT = Path(__file__).parents[2]

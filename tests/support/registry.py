@@ -29,6 +29,8 @@ class Building:
     gateway_id: str
     property_name: str = ""
     meters: dict[str, UUID] = field(default_factory=dict)
+    others: dict[str, UUID] = field(default_factory=dict)
+    """Ids of what tests add to it, by the name of the parameter that they stand in."""
 
     @property
     def installation_ids(self) -> list[UUID]:

@@ -10,14 +10,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.query.data import add_readings
-from tests.services.query.operations import Operation, Parameter, secured_operations
-from tests.services.query.processes import running
+from tests.services.query.document import operations
 from tests.support.databases import Database
+from tests.support.operations import Operation, Parameter
+from tests.support.processes import running
 from tests.support.registry import Building, create_building
 from tests.support.tokens import SECRET, Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-OPERATIONS = list(secured_operations())
+OPERATIONS = operations()
 
 NO_TEXT = ["%00", "a%00b", "%ED%A0%80", "%ED%BF%BF", "%FF%FE", "%C3", "%C0%80", "%", "%zz"]
 """NUL, lone surrogates, and bytes that are no UTF-8."""

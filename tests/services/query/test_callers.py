@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.services.query.operations import secured_operations
+from tests.services.query.document import operations
 from tests.support.registry import Building
 from tests.support.tokens import Headers
 
@@ -14,7 +14,7 @@ ANYTHING = Building(
     tenant_id=uuid4(), property_id=uuid4(), unit_id=uuid4(), gateway_id="GW-0001", meters={"1": uuid4()}
 )
 ROUTES = (
-    *(operation.url(operation.needed(ANYTHING)) for operation in secured_operations()),
+    *(operation.url(operation.needed(ANYTHING)) for operation in operations()),
     f"/readings?installation_id={uuid4()}&limit=0",
     "/installations/no-uuid",
     "/installations?no-such-parameter=1",

@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.http.tenant_database import TENANT_CONNECTIONS
-from tests.services.query.processes import running
 from tests.support.databases import Database
+from tests.support.processes import running
 from tests.support.registry import create_building
 from tests.support.tokens import SECRET, Headers
 

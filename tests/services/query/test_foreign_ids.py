@@ -1,6 +1,5 @@
 """In each place for an id, another tenant's is answered as one that nobody has; so is another tenant's cursor."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.database import create_sessions
 from shared.models import Property
 from tests.services.query.data import add_readings
-from tests.services.query.operations import Operation, Parameter, id_in, id_of_nothing, secured_operations
+from tests.services.query.document import operations
+from tests.support.foreign_ids import Caller, tampered
+from tests.support.operations import Operation, Parameter
 from tests.support.registry import Building, add_meter, create_building
 from tests.support.tokens import Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-OPERATIONS = list(secured_operations())
+OPERATIONS = operations()
 PLACES = [
     pytest.param(operation, parameter, id=f"{operation.path}, {parameter.name}")
     for operation in OPERATIONS
@@ -24,39 +25,6 @@ PLACES = [
     if parameter.names_something or parameter.is_text
 ]
 PAGED = [pytest.param(operation, id=operation.path) for operation in OPERATIONS if operation.takes_a_cursor]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Somebody who asks for what is in a building of theirs, and for what is not."""
-
-    client: httpx2.AsyncClient
-    headers: dict[str, str]
-    building: Building
-
-    async def answer(self, operation: Operation, parameter: Parameter, *ids: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers and body, the last id's place left open."""
-        value = list(ids) if parameter.is_list else ids[-1]
-        url = operation.url(operation.needed(self.building, beside=parameter.name) | {parameter.name: value})
-        answer = await self.client.get(url, headers=self.headers)
-        told = {name: text for name, text in answer.headers.items() if name not in {"date", "content-length"}}
-        return answer.status_code, told, answer.text.replace(ids[-1], "…")
-
-    async def sees_nothing_of(self, foreign: Building, operation: Operation, parameter: Parameter) -> bool:
-        """Whether an id of `foreign` gives the very answer of one that nobody has, and one's own another."""
-        own, theirs, nobodys = (
-            id_in(self.building, parameter.name),
-            id_in(foreign, parameter.name),
-            id_of_nothing(parameter),
-        )
-        found = await self.answer(operation, parameter, own)
-        nothing = await self.answer(operation, parameter, nobodys)
-        assert (found[0], nothing[0] in {200, 404}) == (200, True)
-        assert found[2] != nothing[2]
-        if parameter.is_list:
-            beside = await self.answer(operation, parameter, own, nobodys)
-            assert await self.answer(operation, parameter, own, theirs) == beside
-        return await self.answer(operation, parameter, theirs) == nothing
 
 
 @pytest.fixture
@@ -137,11 +105,3 @@ async def test_the_cursor_of_one_installations_readings_is_a_time_that_any_list_
     of_several = (await page(ours, f"property_id={ours.property_id}")).json()["next_cursor"]
     for no_time in ("no-cursor", of_several):
         assert (await page(ours, f"{own_meter}&cursor={no_time}")).status_code == 400
-
-
-def tampered(cursor: str) -> list[str]:
-    def other(at: int) -> str:
-        return cursor[:at] + ("B" if cursor[at] == "A" else "A") + cursor[at + 1 :]
-
-    places = (0, len(cursor) // 2, len(cursor) - 1)
-    return [*map(other, places), cursor[:-1], cursor[1:], f"{cursor}A", f"{cursor}=", cursor.swapcase(), cursor * 2]

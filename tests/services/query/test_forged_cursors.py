@@ -1,11 +1,9 @@
 """A cursor can be made by anyone who knows how: it gives another page of the caller's own, or it is refused."""
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import httpx2
 import pytest
@@ -13,24 +11,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.http import cursors
 from tests.services.query.data import add_readings
-from tests.services.query.operations import Operation, secured_operations
+from tests.services.query.document import operations
+from tests.support.forged_cursors import NO_TEXT, OTHERS, Forge
+from tests.support.operations import Operation
 from tests.support.registry import Building, create_building
 from tests.support.tokens import Headers
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LISTS = [
     pytest.param(operation, order, id=" ".join((operation.path, *order.values())))
-    for operation in secured_operations()
+    for operation in operations()
     if operation.takes_a_cursor
     for order in operation.orders
 ]
-NO_TEXT = ["\0", "a\0", "\ud800"]
-OTHERS: list[object] = [
-    *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-14:00", "2026-11-01T12:00:00", "infinity"),
-    *("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "2026-11-01T12:00:00+01:00"),
-    *(str(UUID(int=0)), "", "a" * 2000, None, 0, -1, 1e300, True, [], {}),
-]
-"""Some of these are good in some places."""
 
 
 @pytest.fixture
@@ -44,26 +37,10 @@ async def buildings(engine: AsyncEngine) -> tuple[Building, Building]:
 
 
 @pytest.fixture
-def forge(monkeypatch: pytest.MonkeyPatch) -> "Forge":
+def forge(monkeypatch: pytest.MonkeyPatch) -> Forge:
     forge = Forge()
     monkeypatch.setattr(cursors, "digest_of", forge.overhear)
     return forge
-
-
-class Forge:
-    """Makes cursors with the right digest for the list whose cursor was made last."""
-
-    def __init__(self) -> None:
-        self._digest_of = cursors.digest_of
-        self._scope: Sequence[object] = ()
-
-    def overhear(self, body: bytes, scope: Sequence[object]) -> bytes:
-        self._scope = scope
-        return self._digest_of(body, scope)
-
-    def cursor(self, position: object) -> str:
-        body = json.dumps(position).encode()
-        return urlsafe_b64encode(self._digest_of(body, self._scope) + body).rstrip(b"=").decode()
 
 
 @pytest.mark.parametrize(("operation", "order"), LISTS)

@@ -17,8 +17,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.query.data import add_readings
-from tests.services.query.processes import running
 from tests.support.databases import Database
+from tests.support.processes import running
 from tests.support.registry import create_building
 from tests.support.tokens import SECRET, Headers
 

@@ -11,9 +11,9 @@ import httpx2
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.query.data import add_readings
-from tests.services.query.processes import running, start
 from tests.shared.http.issuer import EC, public_jwk, signed_by
 from tests.support.databases import Database
+from tests.support.processes import running, start
 from tests.support.registry import create_building
 from tests.support.tokens import SECRET, Headers
 

@@ -1,12 +1,10 @@
-"""The operations of the service as its OpenAPI document has them, for tests that go through them all."""
+"""The operations of a service as its OpenAPI document has them, for tests that go through them all."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from services.query.published import published_document
 from tests.support.registry import Building
 
 Values = Mapping[str, str | list[str]]
@@ -41,11 +39,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Operation:
+    method: str
     path: str
     parameters: tuple[Parameter, ...]
     required: frozenset[str]
     orders: tuple[Mapping[str, str], ...]
     """Each parameter and value that the list can be sorted by, or nothing where it has one order only."""
+    has_body: bool
+
+    @property
+    def id(self) -> str:
+        """What a test calls it."""
+        return self.path if self.method == "GET" else f"{self.method} {self.path}"
 
     @property
     def takes_a_cursor(self) -> bool:
@@ -81,6 +86,8 @@ def id_in(building: Building, parameter: str) -> str:
             return str(building.installation_ids[0])
         case "property_id" | "unit_id" | "gateway_id":
             return str(getattr(building, parameter))
+        case _ if parameter in building.others:
+            return str(building.others[parameter])
         case _:
             raise LookupError(f"say here what of a building a test is to put in the place of {parameter!r}")
 
@@ -90,21 +97,21 @@ def id_of_nothing(parameter: Parameter) -> str:
     return str(uuid4()) if parameter.schema.get("format") == "uuid" else f"GW-{uuid4().hex[:8]}"
 
 
-def document() -> dict[str, Any]:
-    """The OpenAPI document."""
-    published: dict[str, Any] = json.loads(published_document())
-    return published
-
-
-def secured_operations() -> Iterator[Operation]:
+def secured_operations(document: dict[str, Any]) -> Iterator[Operation]:
     """All that need a token."""
-    for path, methods in document()["paths"].items():
+    for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if operation.get("security"):
-                assert method == "get", "say how tests are to make a request that is no GET"
                 parameters = operation.get("parameters", [])
                 required = frozenset(it["name"] for it in parameters if it["required"])
-                yield Operation(path, tuple(map(_parameter, parameters)), required, tuple(_orders(parameters)))
+                yield Operation(
+                    method.upper(),
+                    path,
+                    tuple(map(_parameter, parameters)),
+                    required,
+                    tuple(_orders(document, parameters)),
+                    "requestBody" in operation,
+                )
 
 
 def _parameter(described: dict[str, Any]) -> Parameter:
@@ -114,9 +121,9 @@ def _parameter(described: dict[str, Any]) -> Parameter:
     return Parameter(described["name"], where == "path", schema["items"] if is_list else schema, is_list)
 
 
-def _orders(parameters: list[dict[str, Any]]) -> Iterator[Mapping[str, str]]:
+def _orders(document: dict[str, Any], parameters: list[dict[str, Any]]) -> Iterator[Mapping[str, str]]:
     chosen = {it["name"]: it["schema"] for it in parameters if it["name"] in {"sort", "order"}}
-    schemas = document()["components"]["schemas"]
+    schemas = document["components"]["schemas"]
     for name, schema in chosen.items():
         for value in schemas[schema["$ref"].rpartition("/")[2]]["enum"]:
             yield {name: value}

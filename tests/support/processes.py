@@ -1,4 +1,4 @@
-"""The query service as a process of its own."""
+"""A service with an HTTP API as a process of its own."""
 
 import asyncio
 import json
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
-async def start(variables: Mapping[str, str]) -> Process:
+async def start(variables: Mapping[str, str], service: str = "query") -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "services.query",
+        f"services.{service}",
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **variables},
         stdout=PIPE,
@@ -27,9 +27,10 @@ async def start(variables: Mapping[str, str]) -> Process:
 
 
 @asynccontextmanager
-async def running(variables: Mapping[str, str]) -> AsyncIterator[tuple[Process, str]]:
+async def running(variables: Mapping[str, str], service: str = "query") -> AsyncIterator[tuple[Process, str]]:
     """The process and its URL, from the moment at which it listens; nobody can ask it too much."""
-    process = await start({"MBUS_QUERY_PORT": "0", "MBUS_QUERY_RATE_LIMIT_PER_S": "0", **variables})
+    prefix = f"MBUS_{service.upper()}"
+    process = await start({f"{prefix}_PORT": "0", f"{prefix}_RATE_LIMIT_PER_S": "0", **variables}, service)
     assert process.stdout is not None
     try:
         async for line in process.stdout:
