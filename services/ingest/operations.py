@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.ingest import judging
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.frontier import Frontier
+from services.ingest.heard import HeardMemory, gateways_heard, write_heard
 from services.ingest.judging import Judgement
 from services.ingest.merge import Merged, plan_rounds, write
 from services.ingest.payload import NotAMessageError, Payload, parse
@@ -48,6 +49,7 @@ class Memory:
 
     registry: RegistryMemory = field(default_factory=RegistryMemory)
     frontier: Frontier = field(default_factory=Frontier)
+    heard: HeardMemory = field(default_factory=HeardMemory)
 
 
 async def store(
@@ -59,12 +61,17 @@ async def store(
         return StoredBatch(dead_letters, 0, [], Merged(0, 0), 0)
     async with engine.begin() as connection:
         now = clock()
-        judgements = await _judge(connection, messages, memory, now)
+        registry = memory.registry.at(await registry_version(connection))
+        judgements = await _judge(connection, messages, registry, now)
         accepted = [reading for judgement in judgements for reading in judgement.accepted]
         quarantined = [reading for judgement in judgements for reading in judgement.quarantined]
         merged = await write(connection, plan_rounds(accepted), memory.frontier)
         await keep(connection, quarantined)
+        # Last: whoever waits for another writer with the same gateways waits for its commit only.
+        gateways = memory.heard.news(gateways_heard((delivery for delivery, _ in messages), registry))
+        await write_heard(connection, gateways)
     memory.frontier.advance(accepted)
+    memory.heard.advance(gateways)
     received = sum(message.count for _, message in messages)
     return StoredBatch(dead_letters, received, accepted, merged, len(quarantined))
 
@@ -88,10 +95,9 @@ def _parse(
 async def _judge(
     connection: AsyncConnection,
     messages: Sequence[tuple[GatewayDelivery, Payload | SentTelegrams]],
-    memory: Memory,
+    registry: Registry,
     now: datetime,
 ) -> list[Judgement]:
-    registry = memory.registry.at(await registry_version(connection))
     await learn_gateways(connection, registry, (delivery.gateway_id for delivery, _ in messages))
     payloads = await _resolve_telegrams(connection, messages, registry)
     judgements = judging.begin(payloads, registry, now)

@@ -62,6 +62,10 @@ class Registry:
     by_id: dict[UUID, Installation] = field(default_factory=dict)
     meters: dict[UUID, TenantMeters] = field(default_factory=dict)
 
+    def is_in_use(self, gateway_id: str) -> bool:
+        """Whether a gateway is registered and not disabled."""
+        return gateway_id in self.tenants_of_gateways and gateway_id not in self.disabled_gateways
+
     def meters_of(self, tenant_id: UUID) -> TenantMeters:
         """What is known of a tenant's installations; it can be added to."""
         return self.meters.setdefault(tenant_id, TenantMeters())
