@@ -6,14 +6,16 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import any_, bindparam, insert, select, update
+from sqlalchemy import any_, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Uuid
+from sqlalchemy.types import DateTime, Text, Uuid
 
 from services.alerts.rules.staleness import Consequence
 from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEvent
-from shared.models import Alert, AlertType, ClosedBecause, Delivery, OpenedBecause
+from shared.models import Alert, AlertType, ClosedBecause, OpenedBecause
+
+MOMENT = DateTime(timezone=True)
 
 OPENED = {
     Consequence.OPEN: OpenedBecause.SILENCE,
@@ -24,6 +26,44 @@ CLOSED = {
     Consequence.CLOSE_QUIETLY: ClosedBecause.RULES_CHANGED,
     Consequence.REMOVE: ClosedBecause.REMOVED,
 }
+
+# Sets, and not a statement a row: that takes the server three times as long.
+OPEN = text(
+    """
+    INSERT INTO alert (id, tenant_id, type, installation_id, gateway_id, since, opened_because, last_reading_at,
+                       opened_at)
+    SELECT opened.*, :now
+    FROM unnest(:ids, :tenant_ids, :types, :installation_ids, :gateway_ids, :since, :because, :read) AS opened
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("tenant_ids", type_=ARRAY(Uuid())),
+    bindparam("types", type_=ARRAY(Text())),
+    bindparam("installation_ids", type_=ARRAY(Uuid())),
+    bindparam("gateway_ids", type_=ARRAY(Text())),
+    bindparam("since", type_=ARRAY(MOMENT)),
+    bindparam("because", type_=ARRAY(Text())),
+    bindparam("read", type_=ARRAY(MOMENT)),
+    bindparam("now", type_=MOMENT),
+)
+
+# In the order of the events, which `position` keeps.
+ENQUEUE = text(
+    """
+    INSERT INTO delivery (id, alert_id, tenant_id, event_type, event, created_at, next_attempt_at)
+    SELECT made.id, made.alert_id, made.tenant_id, made.event_type, cast(made.event AS jsonb), made.at, made.at
+    FROM unnest(:ids, :alert_ids, :tenant_ids, :types, :events, :made) WITH ORDINALITY
+        AS made (id, alert_id, tenant_id, event_type, event, at, number)
+    ORDER BY made.number
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("alert_ids", type_=ARRAY(Uuid())),
+    bindparam("tenant_ids", type_=ARRAY(Uuid())),
+    bindparam("types", type_=ARRAY(Text())),
+    bindparam("events", type_=ARRAY(Text())),
+    bindparam("made", type_=ARRAY(MOMENT)),
+)
 
 
 @dataclass(frozen=True)
@@ -48,21 +88,18 @@ async def open_alerts(connection: AsyncConnection, openings: Sequence[Opening], 
     """Write the alerts; whose opening is news is the caller's to tell."""
     if openings:
         await connection.execute(
-            insert(Alert),
-            [
-                {
-                    "id": one.alert_id,
-                    "tenant_id": one.tenant_id,
-                    "type": one.type.value,
-                    "installation_id": one.installation_id,
-                    "gateway_id": one.gateway_id,
-                    "since": one.since,
-                    "opened_at": now,
-                    "opened_because": one.because.value,
-                    "last_reading_at": one.last_reading_at,
-                }
-                for one in openings
-            ],
+            OPEN,
+            {
+                "ids": [one.alert_id for one in openings],
+                "tenant_ids": [one.tenant_id for one in openings],
+                "types": [one.type.value for one in openings],
+                "installation_ids": [one.installation_id for one in openings],
+                "gateway_ids": [one.gateway_id for one in openings],
+                "since": [one.since for one in openings],
+                "because": [one.because.value for one in openings],
+                "read": [one.last_reading_at for one in openings],
+                "now": now,
+            },
         )
 
 
@@ -101,17 +138,13 @@ async def enqueue(
     """Make the deliveries of `events`."""
     if events:
         await connection.execute(
-            insert(Delivery),
-            [
-                {
-                    "id": UUID(event.id),
-                    "alert_id": event.data.alert_id,
-                    "tenant_id": event.data.tenant_id,
-                    "event_type": event.type,
-                    "event": msgspec.to_builtins(event),
-                    "created_at": event.time,
-                    "next_attempt_at": event.time,
-                }
-                for event in events
-            ],
+            ENQUEUE,
+            {
+                "ids": [UUID(event.id) for event in events],
+                "alert_ids": [event.data.alert_id for event in events],
+                "tenant_ids": [event.data.tenant_id for event in events],
+                "types": [event.type for event in events],
+                "events": [msgspec.json.encode(event).decode() for event in events],
+                "made": [event.time for event in events],
+            },
         )
