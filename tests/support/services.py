@@ -36,13 +36,19 @@ async def running_ingest(
 
 @asynccontextmanager
 async def running_alerts(
-    database: Database, vhost: Vhost, *, settle_s: float = 0, ingest: bool = True, clock: Clock = utc_now
+    database: Database,
+    vhost: Vhost,
+    *,
+    settle_s: float = 0,
+    ingest: bool = True,
+    broker_url: str = "",
+    clock: Clock = utc_now,
 ) -> AsyncIterator[FastAPI]:
     """Alerts, consuming, and judging after `settle_s`; with somebody that stands in for `ingest`, unless it has one."""
     settings = AlertsSettings.model_validate(
         {
             "database_url": database.alerts_url,
-            "broker_url": vhost.alerts_url,
+            "broker_url": broker_url or vhost.alerts_url,
             "settle_s": settle_s,
             "MBUS_JWT_SECRET": SECRET,
         }
