@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from shared.database import create_sessions
-from shared.models import Gateway, MeterInstallation, Property, PropertyConfig, Tenant, Unit
+from shared.models import Alert, Gateway, MeterInstallation, Property, PropertyConfig, Tenant, Unit
 
 INSTALLED_AT = datetime(2025, 3, 17, 9, tzinfo=UTC)
 MOUNTED_LAST_AT = datetime(2026, 10, 31, 9, tzinfo=UTC)
@@ -115,3 +115,27 @@ async def _set_status(session: AsyncSession, installation_id: UUID, *, state: st
         ),
         {"id": installation_id, "state": state, "since": since},
     )
+
+
+async def create_sample_alerts(engine: AsyncEngine) -> None:
+    """The silent meter's alert, and that of a gateway which is back."""
+    newest = NOW.replace(minute=0) - 77 * HOUR
+    stale: dict[str, object] = {
+        "type": "installation.stale",
+        "installation_id": id_of("71440147"),
+        "since": newest,
+        "last_reading_at": newest,
+        "opened_at": newest + 48 * HOUR,
+    }
+    silent: dict[str, object] = {
+        "type": "gateway.silent",
+        "gateway_id": "GW-0002",
+        "since": NOW - 400 * HOUR,
+        "opened_at": NOW - 364 * HOUR,
+        "closed_at": NOW - 360 * HOUR,
+        "closed_because": "heard",
+    }
+    async with create_sessions(engine).begin() as session:
+        for alert in (stale, silent):
+            what = {"id": id_of(f"alert {alert['type']}"), "tenant_id": TENANT_ID, "opened_because": "silence"}
+            session.add(Alert(**what, **alert))
