@@ -11,12 +11,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.alerts.operations.folding import fold
-from services.alerts.operations.gateways import sweep_gateways
-from services.alerts.operations.sweeping import sweep as sweep_until
 from shared import topology
 from shared.messages.cloudevents import CloudEvent
-from shared.messages.readings_stored import SOURCE, TYPE, InstallationHeard, ReadingsStored, encode
+from shared.messages.readings_stored import SOURCE, TYPE, ReadingsStored, encode
+from tests.services.alerts.standing import heard, tick
 from tests.support.databases import Database
 from tests.support.messages import Subscriber, eventually, next_message, open_channel, publish_event
 from tests.support.registry import Building, create_building
@@ -26,35 +24,8 @@ from tests.support.vhosts import Vhost
 LIMIT = timedelta(hours=48)
 
 
-async def sweep(engine: AsyncEngine, until: datetime) -> int:
-    """How many fell stale."""
-    await sweep_gateways(engine, until, until)
-    return (await sweep_until(engine, until, until)).stale
-
-
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def heard(
-    building: Building, at: datetime, *, number: int = 0, value: float = 1.5, received_at: datetime | None = None
-) -> ReadingsStored:
-    return ReadingsStored(
-        tenant_id=building.tenant_id,
-        gateways=[building.gateway_id],
-        installations=[
-            InstallationHeard(
-                installation_id=building.installation_ids[number],
-                gateway_id=building.gateway_id,
-                timestamp=at,
-                value=value,
-                rssi_dbm=-70,
-                battery_level_pct=None,
-                count=1,
-                received_at=received_at,
-            )
-        ],
-    )
 
 
 async def tell(vhost: Vhost, data: ReadingsStored) -> None:
@@ -157,113 +128,6 @@ async def test_what_cannot_be_folded_becomes_a_dead_letter_and_the_worker_lives(
     await eventually(folded)
 
 
-async def test_late_and_repeated_events_never_move_a_status_back(engine: AsyncEngine) -> None:
-    building = await create_building(engine, meters=1)
-    newest = now() - timedelta(hours=1)
-    for at, value in ((newest, 3.0), (newest - timedelta(hours=5), 1.0), (newest, 9.0)):
-        await fold(engine, [heard(building, at, value=value)], now())
-    assert await status(engine, building.installation_ids[0]) == ("fresh", newest, 3.0)
-
-
-async def test_a_correction_of_the_newest_reading_is_taken_over_and_what_it_corrected_does_not_come_back(
-    engine: AsyncEngine,
-) -> None:
-    building = await create_building(engine, meters=1)
-    at = now() - timedelta(hours=1)
-    first, second = at + timedelta(minutes=1), at + timedelta(minutes=2)
-    for value, received_at in ((12.5, first), (13.5, second), (12.5, first), (14.5, None)):
-        await fold(engine, [heard(building, at, value=value, received_at=received_at)], now())
-    assert await status(engine, building.installation_ids[0]) == ("fresh", at, 13.5)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE tenant SET stale_after = '1 hour'",
-        "UPDATE meter_installation SET installed_at = now() - interval '3 days'",
-    ],
-)
-async def test_a_change_of_limit_or_dates_is_judged_at_once(engine: AsyncEngine, change: str) -> None:
-    building = await create_building(engine, meters=1, installed_at=now() - timedelta(hours=5))
-    assert await sweep(engine, now()) == 0
-    async with engine.begin() as connection:
-        await connection.execute(text(change))
-    assert await sweep(engine, now()) == 1
-    assert (await status(engine, building.installation_ids[0]))[0] == "stale"
-
-
-async def test_one_that_is_no_longer_deleted_is_judged_again(engine: AsyncEngine) -> None:
-    await create_building(engine, meters=1, installed_at=now() - timedelta(days=9))
-    async with engine.begin() as connection:
-        await connection.execute(text("UPDATE meter_installation SET deleted_at = now() - interval '1 day'"))
-    assert await sweep(engine, now()) == 0
-    async with engine.begin() as connection:
-        await connection.execute(text("UPDATE meter_installation SET deleted_at = NULL"))
-    assert await sweep(engine, now()) == 1
-
-
-async def test_a_back_filled_old_reading_is_no_recovery_and_a_transition_makes_one_alert(engine: AsyncEngine) -> None:
-    building = await create_building(engine, meters=1)
-    assert await sweep(engine, now()) == 1
-    assert await sweep(engine, now()) == 0
-    assert await fold(engine, [heard(building, now() - timedelta(days=3))], now()) == 0
-    assert await sweep(engine, now()) == 0
-    assert (await status(engine, building.installation_ids[0]))[0] == "stale"
-    assert await fold(engine, [heard(building, now())], now()) == 1
-    async with engine.connect() as connection:
-        types = await connection.execute(text("SELECT event_type FROM delivery ORDER BY created_at"))
-        assert types.scalars().all() == ["installation.stale", "installation.recovered"]
-        alerts = await connection.execute(text("SELECT count(*), count(closed_at) FROM alert"))
-        assert tuple(alerts.one()) == (1, 1)
-
-
-async def test_a_sweep_reads_only_what_is_due_whatever_else_there_is(engine: AsyncEngine) -> None:
-    building = await create_building(engine, meters=0, installed_at=now() - timedelta(hours=1))
-    async with engine.begin() as connection:
-        await connection.execute(
-            text(
-                "INSERT INTO meter_installation"
-                " (tenant_id, unit_id, meter_serial, medium, unit_of_measure, installed_at)"
-                " SELECT :tenant, :unit, 'S' || n, 'heat', 'kWh', now() - interval '1 hour'"
-                " FROM generate_series(1, 20000) AS n"
-            ),
-            {"tenant": building.tenant_id, "unit": building.unit_id},
-        )
-    await sweep(engine, now())  # sees all of them for the first time
-    async with engine.begin() as connection:
-        await connection.execute(text("ANALYZE installation_status, meter_installation"))
-        one = await connection.scalar(text("SELECT id FROM meter_installation WHERE meter_serial = 'S7'"))
-    before = await rows_read(engine)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text("UPDATE meter_installation SET installed_at = now() - interval '3 days' WHERE id = :id"), {"id": one}
-        )
-    assert await sweep(engine, now()) == 1
-    # By the counters of the server itself: a scan of all would have read 20,000.
-    assert await rows_read(engine) - before < 200
-
-
-async def rows_read(engine: AsyncEngine) -> int:
-    async with engine.begin() as connection:
-        await connection.execute(text("SELECT pg_stat_force_next_flush()"))
-    async with engine.begin() as connection:
-        read = await connection.scalar(
-            text("SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables")
-        )
-    return int(read)
-
-
-async def test_many_replicas_sweeping_at_once_report_each_silence_once(engine: AsyncEngine) -> None:
-    await create_building(engine, meters=40)
-    moment = now()
-    await sweep_gateways(engine, moment, moment)
-    swept = await asyncio.gather(*(sweep_until(engine, moment, moment) for _ in range(4)))
-    assert sum(one.stale for one in swept) == 40
-    async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT count(*) FROM alert")) == 40
-        assert await connection.scalar(text("SELECT count(DISTINCT alert_id) FROM delivery")) == 40
-
-
 @pytest.mark.usefixtures("alerts")
 async def test_a_subscriber_whose_queue_is_full_holds_up_nobody_elses_events(
     engine: AsyncEngine, vhost: Vhost, subscriber: Subscriber
@@ -301,7 +165,7 @@ async def test_a_delivery_that_was_not_confirmed_goes_out_when_the_service_start
     engine: AsyncEngine, database: Database, subscriber: Subscriber, vhost: Vhost
 ) -> None:
     await create_building(engine, meters=1)
-    await sweep(engine, now())
+    await tick(engine, now())
     await create_building(engine, meters=1)
     async with running_alerts(database, vhost, settle_s=3600):
         message = await subscriber.next()
