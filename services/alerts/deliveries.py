@@ -34,17 +34,20 @@ DOUBLINGS = 8
 """After so many refusals the time to the next attempt stays as it is: some eight minutes."""
 
 # Of an alert only the first that has not gone out, so that a recovery never overtakes its silence; events of the
-# pipeline, which are of no alert, wait for each other in the same way.
+# pipeline, which are of no alert, wait for each other in the same way. Asked of one row after the other until there are
+# enough, by the index on alerts: as NOT EXISTS, or with IS NULL in the WHERE, it is planned as all that waits by all
+# that waits, which at 50,000 took longer than a statement may.
 CLAIMED = text(
     """
     WITH due AS MATERIALIZED (
         SELECT id FROM delivery AS one
         WHERE delivered_at IS NULL AND next_attempt_at <= :now
-          AND NOT EXISTS (
-              SELECT FROM delivery AS earlier
-              WHERE earlier.delivered_at IS NULL AND earlier.position < one.position
-                AND (earlier.alert_id = one.alert_id OR earlier.alert_id IS NULL AND one.alert_id IS NULL))
-        ORDER BY next_attempt_at, position
+          AND position = CASE WHEN alert_id IS NULL
+              THEN (SELECT min(position) FROM delivery WHERE alert_id IS NULL AND delivered_at IS NULL)
+              ELSE (SELECT min(of_it.position) FILTER (WHERE of_it.delivered_at IS NULL)
+                    FROM delivery AS of_it WHERE of_it.alert_id = one.alert_id)
+              END
+        ORDER BY next_attempt_at
         LIMIT :at_most
         FOR UPDATE SKIP LOCKED
     )
