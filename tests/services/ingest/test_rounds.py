@@ -59,6 +59,17 @@ async def is_empty(vhost: Vhost) -> bool:
     return await queue_length(vhost.url, topology.INGEST_READINGS) == 0
 
 
+async def said(event: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wait until ingest has logged it."""
+    log: list[str] = []
+
+    async def is_so() -> bool:
+        log.append(capsys.readouterr().out)
+        return event in "".join(log)
+
+    await eventually(is_so)
+
+
 @asynccontextmanager
 async def nothing_can_be_written(engine: AsyncEngine) -> AsyncIterator[None]:
     async with engine.begin() as connection:
@@ -186,21 +197,31 @@ async def test_a_frozen_database_stops_no_consumption_and_the_rounds_are_answere
         assert done.received == 2
 
 
+async def test_after_a_database_that_was_away_the_same_session_beats_and_answers(
+    engine: AsyncEngine, database: Database, vhost: Vhost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        TcpProxy(database.ingest_url).open() as proxy,
+        ingest(with_driver(proxy.url), vhost) as client,
+    ):
+        await eventually(lambda: ready(client))
+        (before,) = await answered(engine, await ask(engine))
+        await proxy.cut()
+        await said("rounds_not_attended", capsys)
+        await proxy.restore()
+        (after,) = await answered(engine, await ask(engine))
+        assert after.id == before.id
+
+
 async def test_nothing_is_consumed_before_the_database_knows_of_the_session(
     engine: AsyncEngine, database: Database, vhost: Vhost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     building = await create_building(engine, meters=1)
-    said: list[str] = []
-
-    async def waits() -> bool:
-        said.append(capsys.readouterr().out)
-        return "consumption_waits_for_the_database" in "".join(said)
-
     async with TcpProxy(database.ingest_url).open() as proxy:
         await proxy.cut()
         async with ingest(with_driver(proxy.url), vhost) as client:
             await send(vhost, building, 1)
-            await eventually(waits)
+            await said("consumption_waits_for_the_database", capsys)
             assert not await is_empty(vhost)
             await proxy.restore()
             await stored(engine, 1)
