@@ -136,6 +136,17 @@ async def test_services_refuse_the_owner_and_accept_their_own_roles(database: Da
             await refuse_powerful_role(engine, service_role=role)
 
 
+async def test_alerts_may_take_the_role_of_its_http_face_and_is_not_bound_by_its_policies(database: Database) -> None:
+    """Policies of a role hold for who inherits from it, and the planner takes them for filters of the service's."""
+    url = database.url_of("mbus_alerts")
+    async with open_engine(url, application_name="mbus-tests") as engine, engine.connect() as connection:
+        plan = (await connection.execute(text("EXPLAIN SELECT FROM property"))).scalars().all()
+        assert not any("InitPlan" in line for line in plan)
+        await connection.execute(text("SELECT set_config('role', 'mbus_alerts_api', true)"))
+        plan = (await connection.execute(text("EXPLAIN SELECT FROM property"))).scalars().all()
+        assert any("InitPlan" in line for line in plan)
+
+
 async def privileges(connection: AsyncConnection, role: str) -> dict[str, str]:
     rows = await connection.execute(
         text(

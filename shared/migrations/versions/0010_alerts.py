@@ -291,6 +291,22 @@ GRANTS = {
         "policy": "SELECT, INSERT, UPDATE, DELETE",
     },
 }
+# The service may take the role, but does not inherit from it: the policies of the role would hold for the service too.
+# They would refuse it nothing, but the planner would expect next to no rows, and read whole tables for a few. Once for
+# the server: a second grant would be this owner's, who could then not be dropped. From PostgreSQL 16 on the grant says
+# what is inherited, before that the role.
+GRANT_ROLE = f"""
+    DO $$ BEGIN
+        IF NOT pg_has_role('mbus_alerts', '{API}', 'MEMBER') OR pg_has_role('mbus_alerts', '{API}', 'USAGE') THEN
+            ALTER ROLE mbus_alerts NOINHERIT;
+            IF current_setting('server_version_num')::int >= 160000 THEN
+                EXECUTE 'GRANT {API} TO mbus_alerts WITH INHERIT FALSE';
+            ELSE
+                GRANT {API} TO mbus_alerts;
+            END IF;
+        END IF;
+    END $$
+"""
 ALERT_COLUMNS = "acknowledged_at, acknowledged_by, acknowledge_note, snoozed_until, snoozed_by"
 
 TENANT = "(SELECT nullif(current_setting('mbus.tenant_id', true), '')::uuid)"
@@ -344,11 +360,7 @@ def upgrade() -> None:
         f"DO $$ BEGIN CREATE ROLE {API} NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )
     op.execute(f"GRANT USAGE ON SCHEMA public TO {API}")
-    # Once for the server: a second grant would be this owner's, who could then not be dropped.
-    op.execute(
-        f"DO $$ BEGIN IF NOT pg_has_role('mbus_alerts', '{API}', 'MEMBER') THEN GRANT {API} TO mbus_alerts;"
-        " END IF; END $$"
-    )
+    op.execute(GRANT_ROLE)
     for role, grants in GRANTS.items():
         for tables, privileges in grants.items():
             op.execute(f"GRANT {privileges} ON {tables} TO {role}")
