@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.operations.folding import fold
-from tests.services.alerts.standing import hear_gateway, heard, long_registered, rows, states, tick, told
+from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, states, tick, told
 from tests.support.registry import Building, create_building
 
 HOUR = timedelta(hours=1)
@@ -50,3 +50,54 @@ async def test_its_meters_are_judged_afresh_when_it_is_back_and_a_dead_one_is_fo
     await tick(engine, back + 48 * HOUR)
     assert (await told(engine))[2:] == ["installation.stale"]
     assert await rows(engine, "SELECT since FROM alert WHERE type = 'installation.stale'") == [(back,)]
+
+
+async def test_a_meter_that_another_gateway_hears_is_not_suppressed_and_counts_for_its_limit(
+    engine: AsyncEngine,
+) -> None:
+    building = await heard_building(engine, meters=1)
+    other = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await change(engine, "UPDATE gateway_status SET registered_at = :at, due_at = :at", at=START)
+    await fold(engine, [heard(building, START + HOUR, gateway_id=other.gateway_id)], START)
+    await change(engine, "UPDATE tenant SET stale_after = interval '24 hours'")
+    for table in ("gateway_status", "installation_status"):
+        await change(engine, f"UPDATE {table} SET due_at = :at", at=START)
+    await hear_gateway(engine, other.gateway_id, START + 10 * HOUR)
+    await tick(engine, START + 18 * HOUR)
+    silent = "SELECT gateway_id FROM gateway_status WHERE state = 'silent'"
+    assert await rows(engine, silent) == [(building.gateway_id,)]
+    await tick(engine, START + 25 * HOUR)
+    assert await told(engine) == ["gateway.silent", "installation.stale"]
+    # Three quarters of the limit of the one that it heard last.
+    await tick(engine, START + 28 * HOUR)
+    assert len(await rows(engine, silent)) == 2
+
+
+async def test_its_event_says_what_it_should_hear_and_where(engine: AsyncEngine) -> None:
+    building = await heard_building(engine, meters=2)
+    await change(
+        engine, "UPDATE meter_installation SET deleted_at = :at WHERE meter_serial = '70000001'", at=START + HOUR
+    )
+    await tick(engine, START + 36 * HOUR)
+    await hear_gateway(engine, building.gateway_id, START + 40 * HOUR)
+    await tick(engine, START + 41 * HOUR)
+    silent, recovered = [
+        event["data"] for (event,) in await rows(engine, "SELECT event FROM delivery ORDER BY position")
+    ]
+    for data in (silent, recovered):
+        assert (data["gateway_id"], data["installations"], data["properties"]) == (building.gateway_id, 1, 1)
+        assert data["addresses"] == ["Testvej 1, 8000 Aarhus"]
+        assert datetime.fromisoformat(data["silent_since"]) == START
+    assert datetime.fromisoformat(silent["since"]) == START
+    assert datetime.fromisoformat(recovered["since"]) == START + 40 * HOUR
+
+
+async def test_one_that_said_something_while_nobody_judged_and_is_silent_again_stays_silent(
+    engine: AsyncEngine,
+) -> None:
+    building = await heard_building(engine)
+    await tick(engine, START + 36 * HOUR)
+    await hear_gateway(engine, building.gateway_id, START + 40 * HOUR)
+    for _ in range(2):
+        await tick(engine, START + 90 * HOUR)
+    assert await told(engine) == ["gateway.silent"]
