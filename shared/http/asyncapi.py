@@ -10,8 +10,14 @@ def asyncapi_router(document: bytes) -> APIRouter:
     @router.get(
         "/asyncapi.json",
         summary="What goes to the broker and comes from it: an AsyncAPI 3.0 document",
+        description="For other people's tools; `mbus asyncapi` writes the same.",
         response_class=Response,
-        responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}},
+        responses={
+            200: {
+                "description": "The document.",
+                "content": {"application/json": {"schema": {"type": "object"}, "example": {"asyncapi": "3.0.0"}}},
+            }
+        },
     )
     async def asyncapi() -> Response:
         return Response(document, media_type="application/json")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.databases import Database
+from tests.support.tokens import SECRET
 from tests.support.vhosts import Vhost
 
 
@@ -44,6 +45,7 @@ async def test_the_owners_login_is_refused(service: str, database: Database, vho
         f"{prefix}_DATABASE_URL": database.owner_url,
         f"{prefix}_BROKER_URL": vhost.ingest_url,
         f"{prefix}_PORT": "0",
+        "MBUS_JWT_SECRET": SECRET,
     }
     code, errors = await start(service, variables)
     assert code == 2

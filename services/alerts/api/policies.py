@@ -34,6 +34,9 @@ from shared.models import Medium
 
 PolicyPath = Annotated[UUID, Path(description="Which one.", examples=[POLICY_EXAMPLE])]
 
+ONE = "/policies/{policy_id:uuid}"
+"""`/policies/preview` is no value of it, so that a method which that has not is a 405."""
+
 NARROWED = "The token is narrowed to some properties: it can change policies of these, and of meters in them."
 LOCATION = {
     "Location": {"description": "Where the policy is.", "required": True, "schema": {"type": "string"}},
@@ -119,7 +122,7 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         return json_answer(found)
 
     @router.get(
-        "/policies/{policy_id}",
+        ONE,
         summary="One policy",
         description="As it was last written.",
         response_model=Policy,
@@ -129,7 +132,7 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         return _answer(await one_policy(database, reach=caller.reach, policy_id=policy_id))
 
     @router.put(
-        "/policies/{policy_id}",
+        ONE,
         summary="Replace a policy",
         description="As a whole: what is left out has its default, and what it is of may be another. It holds at once, "
         "as a new one does.",
@@ -153,7 +156,7 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         return _answer(written)
 
     @router.delete(
-        "/policies/{policy_id}",
+        ONE,
         summary="Remove a policy",
         description="What it held for is judged by the next most specific one at once.",
         status_code=204,
