@@ -1,7 +1,7 @@
 # What is done often. `make` alone says what there is.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs clean environment test test-faults soak check asyncapi openapi format lock
+.PHONY: help up down status logs clean environment test test-faults soak soak-alerts check asyncapi openapi format lock
 
 BIN := .venv/bin
 ENVIRONMENT := PYTHON='$(PYTHON)' sh cli/stack/environment.sh
@@ -37,6 +37,9 @@ test-faults: environment ## Kill ingest and break its servers, and look for ever
 
 soak: environment ## Break everything around ingest for long, as chance has it; ARGS="--minutes 10 --seed 7"
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
+
+soak-alerts: environment ## Compare the rules of alerts with a naive model for long; ARGS="--steps 100000 --seed 7"
+	@$(BIN)/python -m tests.services.alerts.machine $(ARGS)
 
 check: environment ## Check format, style, types and layers
 	@$(BIN)/ruff format --check .

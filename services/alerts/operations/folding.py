@@ -21,6 +21,22 @@ LOCK = text(
     " ORDER BY installation_id FOR UPDATE) AS locked"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
+# A gateway that hears a meter which another heard before, or none, may have to be heard of earlier than it seemed: at
+# once it is looked at. In the order of the key, too.
+HAS_ANOTHER_METER = text(
+    """
+    UPDATE gateway_status SET due_at = registered_at
+    WHERE gateway_id IN (
+        SELECT gateway_id FROM gateway_status
+        WHERE state = 'heard' AND due_at > registered_at AND gateway_id IN (
+            SELECT heard.gateway_id
+            FROM unnest(:ids, :gateway_ids) AS heard (installation_id, gateway_id)
+            JOIN installation_status AS status ON status.installation_id = heard.installation_id
+            WHERE status.last_gateway_id IS DISTINCT FROM heard.gateway_id)
+        ORDER BY gateway_id FOR UPDATE)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("gateway_ids", type_=ARRAY(Text())))
+
 # Late and repeated news change nothing; a correction of the newest reading does, by the rule of ingest's merge: another
 # value, received later. `due_at` stays: a reading only ever puts off the moment at which it is to be looked at.
 FOLD = text(
@@ -58,7 +74,9 @@ async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datet
         return 0
     async with engine.begin() as connection:
         await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})
-        not_fresh = (await connection.execute(FOLD, _columns(heard))).scalars().all()
+        columns = _columns(heard)
+        await connection.execute(HAS_ANOTHER_METER, {"ids": columns["ids"], "gateway_ids": columns["gateway_ids"]})
+        not_fresh = (await connection.execute(FOLD, columns)).scalars().all()
         verdicts = [(subject, on_a_reading(subject.silence, now)) for subject in await find(connection, not_fresh)]
         since = await fresh_since(
             connection, [subject for subject, verdict in verdicts if verdict.state is InstallationState.FRESH]

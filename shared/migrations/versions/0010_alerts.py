@@ -191,6 +191,22 @@ TRIGGERS = (
         WHERE g.tenant_id = of_tenant;
     END $$
     """,
+    # Those that are to be looked at already, by the same rules, are left alone: a change of many meters is many calls.
+    """
+    CREATE FUNCTION look_again_at_gateways_named(named text[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        judged timestamptz := (SELECT judged_until FROM public.pipeline);
+        concerned text[] := ARRAY(
+            SELECT g.gateway_id FROM public.gateway_status g
+            WHERE g.gateway_id = ANY (named)
+              AND (g.due_at IS NULL OR g.due_at > now() OR g.rules_changed_at IS DISTINCT FROM judged)
+            ORDER BY g.gateway_id FOR UPDATE);
+    BEGIN
+        UPDATE public.gateway_status g SET due_at = least(g.due_at, now()), rules_changed_at = judged
+        WHERE g.gateway_id = ANY (concerned);
+    END $$
+    """,
     """
     CREATE FUNCTION policy_has_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -235,6 +251,18 @@ TRIGGERS = (
         UPDATE public.installation_status
         SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
         WHERE installation_id = NEW.id;
+        -- Its limit counts for the gateways that hear it, or did.
+        PERFORM public.look_again_at_gateways_named(ARRAY[OLD.gateway_id, NEW.gateway_id] || ARRAY(
+            SELECT last_gateway_id FROM public.installation_status WHERE installation_id = NEW.id));
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION meter_installation_has_status() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.installation_status (installation_id, tenant_id, due_at)
+        SELECT id, tenant_id, installed_at FROM registered;
+        PERFORM public.look_again_at_gateways_named(ARRAY(SELECT DISTINCT gateway_id FROM registered));
         RETURN NULL;
     END $$
     """,
@@ -259,7 +287,20 @@ TRIGGERS = (
     """,
     """
     CREATE FUNCTION gateway_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        concerned uuid[];
     BEGIN
+        -- One that is taken out of use, or into it again, makes a difference to what it hears.
+        IF OLD.deleted_at IS DISTINCT FROM NEW.deleted_at THEN
+            concerned := ARRAY(
+                SELECT id FROM public.meter_installation WHERE gateway_id = NEW.id
+                UNION SELECT installation_id FROM public.installation_status WHERE last_gateway_id = NEW.id);
+            PERFORM FROM public.installation_status s WHERE s.installation_id = ANY (concerned)
+                ORDER BY s.installation_id FOR UPDATE;
+            UPDATE public.installation_status s
+            SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
+            WHERE s.installation_id = ANY (concerned);
+        END IF;
         UPDATE public.gateway_status
         SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
         WHERE gateway_id = NEW.id;
@@ -356,6 +397,7 @@ def upgrade() -> None:
     # Only triggers call them.
     op.execute("REVOKE ALL ON FUNCTION look_again_at_installations(uuid, uuid, uuid, text) FROM PUBLIC")
     op.execute("REVOKE ALL ON FUNCTION look_again_at_gateways(uuid) FROM PUBLIC")
+    op.execute("REVOKE ALL ON FUNCTION look_again_at_gateways_named(text[]) FROM PUBLIC")
     op.execute(
         f"DO $$ BEGIN CREATE ROLE {API} NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
     )
@@ -431,6 +473,17 @@ def downgrade() -> None:
         END $$
         """
     )
+    op.execute(
+        """
+        CREATE OR REPLACE FUNCTION meter_installation_has_status() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.installation_status (installation_id, tenant_id, due_at)
+            SELECT id, tenant_id, installed_at FROM registered;
+            RETURN NULL;
+        END $$
+        """
+    )
+    op.execute("DROP FUNCTION look_again_at_gateways_named(text[])")
     op.execute("DROP FUNCTION look_again_at_installations(uuid, uuid, uuid, text)")
     op.execute(
         "CREATE TRIGGER tenant_changes_limit AFTER UPDATE OF stale_after ON tenant FOR EACH ROW"
