@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import pytest
 from aio_pika.exceptions import AMQPException
@@ -69,7 +70,7 @@ async def publish_alert(broker: Broker) -> None:
         broker,
         b"{}",
         exchange=topology.ALERTS,
-        routing_key="somebody.installation.stale",
+        routing_key=topology.alert_key(UUID(int=1), "installation.stale"),
         content_type="application/json",
         must_be_routed=False,
     )
