@@ -1,6 +1,7 @@
 """Which limit of silence holds for an installation: that of its most specific policy, whole, else its tenant's."""
 
-from datetime import timedelta
+from datetime import time, timedelta
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,12 @@ from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
 from services.alerts.queries.compiled import NamedRecord
 from services.alerts.rules.limits import Limit
 from services.alerts.rules.quiet import QuietTimes
+from shared.logs import get_logger
 from shared.models import MeterInstallation, Policy, Tenant, Unit
 
 POLICIES = Policy.__table__
+
+log = get_logger(__name__)
 
 
 def limited(statement: Select[*tuple[Any, ...]], policies: FromClause = POLICIES) -> Select[*tuple[Any, ...]]:
@@ -33,15 +37,25 @@ def limited(statement: Select[*tuple[Any, ...]], policies: FromClause = POLICIES
 
 
 def limit_of(row: Row[Any] | NamedRecord) -> Limit:
-    """The limit in a row of a `limited` statement."""
+    """The limit in a row of a `limited` statement; without its quiet times where these cannot be."""
     quiet = None
     if row.limit_quiet_weekdays or row.limit_quiet_from is not None:
-        quiet = QuietTimes(
-            weekdays=frozenset(row.limit_quiet_weekdays),
-            hours=None if row.limit_quiet_from is None else (row.limit_quiet_from, row.limit_quiet_until),
-            time_zone=row.limit_time_zone,
-        )
+        hours = None if row.limit_quiet_from is None else (row.limit_quiet_from, row.limit_quiet_until)
+        quiet = _quiet_times(frozenset(row.limit_quiet_weekdays), hours, row.limit_time_zone)
     return Limit(stale_after=row.limit_stale_after, quiet=quiet, grace=row.limit_grace)
+
+
+@lru_cache(maxsize=4096)
+def _quiet_times(weekdays: frozenset[int], hours: tuple[time, time] | None, time_zone: str) -> QuietTimes | None:
+    """The quiet times; None, with one line in the log, where they cannot be: one bad row must not stop all judgement.
+
+    The HTTP API refuses such rows, but a time zone may be unknown to this machine alone, and SQL writes what it likes.
+    """
+    try:
+        return QuietTimes(weekdays=weekdays, hours=hours, time_zone=time_zone)
+    except ValueError as error:
+        log.error("quiet_times_ignored", error=str(error))  # noqa: TRY400 - the data's fault, no traceback helps
+        return None
 
 
 def _most_specific(policies: FromClause) -> ColumnElement[UUID | None]:

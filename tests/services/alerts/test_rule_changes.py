@@ -1,6 +1,6 @@
 """What people change takes effect at once, and makes no event: they know it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -253,3 +253,23 @@ async def test_a_gateways_limit_follows_those_of_its_installations_without_an_ev
     await tick(engine, START + 10 * HOUR)
     assert await rows(engine, state) == [("heard",)]
     assert await told(engine) == []
+
+
+@pytest.mark.parametrize(
+    "quiet",
+    [
+        {"time_zone": "Mars/Phobos", "quiet_weekdays": [6, 7]},
+        {"time_zone": "Europe", "quiet_weekdays": [6, 7]},
+        {"quiet_weekdays": [1, 2, 3, 4, 5, 6], "quiet_from": time(0, 1), "quiet_until": time(0, 0)},
+    ],
+)
+async def test_quiet_times_that_cannot_be_are_left_out_and_stop_nobody(
+    engine: AsyncEngine, quiet: dict[str, object]
+) -> None:
+    building = await prepared(engine, meters=2)
+    await decide(engine, building, stale_after=32 * HOUR, **quiet)
+    for hours in (0, 1):
+        await tick(engine, START + hours * HOUR)
+        assert await states(engine) == ["fresh", "fresh"]
+    await tick(engine, START + 2 * HOUR)
+    assert await states(engine) == ["stale", "stale"]

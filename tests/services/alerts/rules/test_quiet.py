@@ -141,6 +141,7 @@ def test_what_lies_beyond_the_calendar_is_its_end() -> None:
         (set(), (time(7), time(7)), COPENHAGEN, "different times"),
         (set(), None, "Europe/Kobenhavn", "no time zone"),
         (set(), None, "../etc/passwd", "no time zone"),
+        (set(), None, "Europe", "no time zone"),
         ({1, 2, 3, 4, 5, 6}, (time(0, 59), time(0)), COPENHAGEN, "at least one hour"),
         ({1, 2, 3, 4, 5, 6, 7}, None, COPENHAGEN, "at least one hour"),
     ],
