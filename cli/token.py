@@ -28,8 +28,9 @@ def token_command(
     tenant: Annotated[str, typer.Option(metavar="SLUG|UUID", help="The tenant that the token opens.")],
     subject: Annotated[str, typer.Option(help="Who will use it; it stands in the services' logs.")] = "mbus-cli",
     scope: Annotated[
-        str, typer.Option(help=f"What it may do, separated by spaces: {', '.join(SCOPES)}.")
-    ] = "readings:read alerts:read",
+        list[str],
+        typer.Option(help=f"What it may do, separated by spaces or by giving it again: {', '.join(SCOPES)}."),
+    ] = ["readings:read alerts:read"],  # noqa: B006 - typer only reads it
     property_ids: Annotated[
         list[UUID] | None,
         typer.Option(
@@ -46,10 +47,10 @@ def token_command(
     it expires. Where the services read MBUS_JWT_JWKS_URL, tokens come from that issuer and not from here.
     """
     settings = load(SigningSettings)
-    scopes = scope.split()
+    scopes = [name for given in scope for name in given.split()]
     unknown = [name for name in scopes if name not in SCOPES]
     if unknown or not scopes:
-        raise typer.BadParameter(f"{scope!r} is not made of {', '.join(SCOPES)}", param_hint="--scope")
+        raise typer.BadParameter(f"{' '.join(scope)!r} is not made of {', '.join(SCOPES)}", param_hint="--scope")
     if expires > LONGEST:
         raise typer.BadParameter(f"is longer than {LONGEST.days}d", param_hint="--expires")
     token = issue_token(

@@ -46,6 +46,12 @@ async def test_subject_scope_and_time_are_as_was_asked() -> None:
     )
 
 
+async def test_a_scope_that_is_given_again_is_one_more() -> None:
+    asked = ("--scope", "alerts:read", "--scope", "alerts:write")
+    ended = await mbus("token", "--tenant", TENANT, *asked, variables=VARIABLES)
+    assert (await verify(ended.out)).scopes == frozenset({"alerts:read", "alerts:write"})
+
+
 async def test_a_token_can_be_narrowed_to_properties() -> None:
     property_ids = frozenset({uuid4(), uuid4()})
     asked = [word for one in property_ids for word in ("--property", str(one))]
