@@ -15,7 +15,7 @@ class AlertsMetrics:
         )
         self.delivered = Counter("mbus_alerts_deliveries", "Alert events published", registry=registry)
         self.judging = Gauge(
-            "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held", registry=registry
+            "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held or fails", registry=registry
         )
         self.judging_lag = Gauge(
             "mbus_alerts_judging_lag_seconds", "How far behind the present silence is judged", registry=registry

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -13,7 +14,7 @@ from services.alerts.operations.gateways import sweep_gateways
 from services.alerts.operations.sweeping import sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.rounds import Rounds
-from shared.clock import Clock
+from shared.clock import Clock, Monotonic
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
 from shared.models import InstallationState
@@ -22,6 +23,9 @@ from shared.service_database import ServiceDatabase
 TICK_S = 0.5
 """What has become due, or is to be sent, waits no longer for being looked at."""
 
+FAILS_AFTER_S = 30.0
+"""Judgement that has failed each time for so long is no passing trouble: it is told."""
+
 log = get_logger(__name__)
 
 
@@ -29,14 +33,24 @@ class Watch:
     """Sweeps and delivers for as long as `running()` lasts. A slow delivery holds up no sweep, and no round."""
 
     def __init__(
-        self, database: ServiceDatabase, broker: RabbitBroker, rounds: Rounds, *, metrics: AlertsMetrics, clock: Clock
+        self,
+        database: ServiceDatabase,
+        broker: RabbitBroker,
+        rounds: Rounds,
+        *,
+        metrics: AlertsMetrics,
+        clock: Clock,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._database = database
         self._broker = broker
         self._rounds = rounds
         self._metrics = metrics
         self._clock = clock
+        self._monotonic = monotonic
         self._seen: Seen | None = None
+        self._failing_since: float | None = None
+        """By the monotonic clock; None since judging went well."""
         self._made = asyncio.Event()
         """Set when there may be something to send."""
         metrics.judging_lag.set(math.nan)
@@ -46,7 +60,7 @@ class Watch:
         """Lead or follow the rounds, judge and send in the background until the block ends."""
         async with self._rounds.running():
             tasks = {
-                asyncio.create_task(_again_and_again(self._judge, self._rounds.moved), name="judge"),
+                asyncio.create_task(_again_and_again(self.judge, self._rounds.moved), name="judge"),
                 asyncio.create_task(_again_and_again(self._deliver, self._made), name="deliver"),
             }
             try:
@@ -58,6 +72,8 @@ class Watch:
 
     def judgement(self) -> str:
         """What this replica knows of judgement, in words for an operator."""
+        if self._fails:
+            return f"fails each time for longer than {FAILS_AFTER_S:.0f} s: the log says why (tick_failed)"
         if self._seen is None:
             return "not known: the database has not said yet"
         until = self._seen.judge_until
@@ -65,12 +81,27 @@ class Watch:
             return f"judged until {until:%Y-%m-%d %H:%M:%S}Z"
         return f"held: {self._seen.standing.in_words or 'nobody looks at the pipeline'}"
 
+    async def judge(self) -> None:
+        """Judge what is due, if that is allowed now. What goes wrong is raised, and told when it does not pass."""
+        try:
+            await self._judge()
+        except Exception:
+            if self._failing_since is None:
+                self._failing_since = self._monotonic()
+            if self._fails:
+                self._metrics.judging.set(0)
+            raise
+        self._failing_since = None
+        self._metrics.judging.set(self._seen is not None and self._seen.judge_until is not None)
+
+    @property
+    def _fails(self) -> bool:
+        return self._failing_since is not None and self._monotonic() - self._failing_since >= FAILS_AFTER_S
+
     async def _judge(self) -> None:
-        """Judge what is due, if that is allowed now."""
         self._seen = None
         seen = self._seen = await read_pipeline(self._database.engine)
         until = seen.judge_until
-        self._metrics.judging.set(until is not None)
         if seen.standing.judged_until is not None:
             self._metrics.judging_lag.set((seen.now - seen.standing.judged_until).total_seconds())
         if until is None:
