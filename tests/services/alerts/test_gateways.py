@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.operations.folding import fold
 from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, states, tick, told
-from tests.support.registry import Building, create_building
+from tests.support.registry import Building, add_meter, create_building
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -101,3 +101,24 @@ async def test_one_that_said_something_while_nobody_judged_and_is_silent_again_s
     for _ in range(2):
         await tick(engine, START + 90 * HOUR)
     assert await told(engine) == ["gateway.silent"]
+
+
+async def test_new_meters_with_a_short_limit_do_not_outrun_the_silence_of_their_gateway(engine: AsyncEngine) -> None:
+    # By the server's clock, which says when the triggers make a gateway due.
+    heard_at = datetime.now(UTC) - HOUR
+    building = await create_building(engine, meters=1)
+    await change(
+        engine,
+        "INSERT INTO policy (tenant_id, medium, stale_after) VALUES (:tenant, 'electricity', interval '4 hours')",
+        tenant=building.tenant_id,
+    )
+    await long_registered(engine, heard_at)
+    await hear_gateway(engine, building.gateway_id, heard_at)
+    await fold(engine, [heard(building, heard_at)], heard_at)
+    await tick(engine, datetime.now(UTC))
+    assert await rows(engine, "SELECT due_at FROM gateway_status") == [(heard_at + 36 * HOUR,)]
+    for number in range(3):
+        await add_meter(engine, building, f"8000000{number}", medium="electricity", installed_at=heard_at)
+    for hours in (2, 3, 4, 5):
+        await tick(engine, heard_at + hours * HOUR)
+        assert await told(engine) == (["gateway.silent"] if hours >= 3 else [])
