@@ -37,8 +37,7 @@ class QuietTimes:
             raise ValueError("quiet hours begin and end at different times")
         try:
             ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            # A part of a name, such as Europe, is a directory.
+        except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"no time zone is called {self.time_zone!r}") from error
         if _week(self).counted < COUNTED_AT_LEAST:
             raise ValueError("at least one hour of the week must count")
