@@ -1,13 +1,15 @@
 """Publishes the alert events that wait in `delivery`: each until the broker has confirmed it, under the same id.
 
 Claim, publish, write down: no transaction is open while the broker is waited for. A claim puts the next attempt off by
-`CLAIM`, so that other replicas leave it out, and so that it is published again where this process dies.
+`CLAIM`, so that other replicas leave it out, and so that it is published again where this process dies. What time it is
+the database says: replicas whose clocks differ agree on what is to be tried. By `statement_timestamp()`, since an index
+does not help to find what is due by `clock_timestamp()`.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from aio_pika.exceptions import DeliveryError
@@ -15,11 +17,10 @@ from faststream.rabbit import RabbitBroker
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.types import Uuid
+from sqlalchemy.types import Interval, Uuid
 
 from shared import topology
 from shared.broker import publish
-from shared.clock import Clock
 from shared.logs import get_logger
 from shared.messages.cloudevents import CONTENT_TYPE
 
@@ -41,7 +42,7 @@ CLAIMED = text(
     """
     WITH due AS MATERIALIZED (
         SELECT id FROM delivery AS one
-        WHERE delivered_at IS NULL AND next_attempt_at <= :now
+        WHERE delivered_at IS NULL AND next_attempt_at <= statement_timestamp()
           AND position = CASE WHEN alert_id IS NULL
               THEN (SELECT min(position) FROM delivery WHERE alert_id IS NULL AND delivered_at IS NULL)
               ELSE (SELECT min(of_it.position) FILTER (WHERE of_it.delivered_at IS NULL)
@@ -51,16 +52,18 @@ CLAIMED = text(
         LIMIT :at_most
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE delivery SET next_attempt_at = :again_at FROM due WHERE delivery.id = due.id
+    UPDATE delivery SET next_attempt_at = statement_timestamp() + :claim FROM due WHERE delivery.id = due.id
     RETURNING delivery.id, position, tenant_id, event_type, event::text AS event, attempts
     """
-)
-DELIVERED = text("UPDATE delivery SET delivered_at = :now WHERE id = ANY (:ids)").bindparams(
+).bindparams(bindparam("claim", type_=Interval()))
+DELIVERED = text("UPDATE delivery SET delivered_at = statement_timestamp() WHERE id = ANY (:ids)").bindparams(
     bindparam("ids", type_=ARRAY(Uuid()))
 )
-REFUSED = text("UPDATE delivery SET attempts = attempts + 1, next_attempt_at = :again_at WHERE id = :id")
+REFUSED = text(
+    "UPDATE delivery SET attempts = attempts + 1, next_attempt_at = statement_timestamp() + :patience WHERE id = :id"
+).bindparams(bindparam("patience", type_=Interval()))
 GIVEN_BACK = text(
-    "UPDATE delivery SET next_attempt_at = :now WHERE id = ANY (:ids) AND delivered_at IS NULL"
+    "UPDATE delivery SET next_attempt_at = statement_timestamp() WHERE id = ANY (:ids) AND delivered_at IS NULL"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
 log = get_logger(__name__)
@@ -87,7 +90,7 @@ class _Outcome:
     failure: Exception | None = None
 
 
-async def deliver_pending(engine: AsyncEngine, broker: RabbitBroker, clock: Clock) -> int:
+async def deliver_pending(engine: AsyncEngine, broker: RabbitBroker) -> int:
     """Publish what is to be tried by now, and return how many the broker took.
 
     A delivery that it refuses, because a subscriber's full queue does, is tried again later and holds up no other but
@@ -96,7 +99,7 @@ async def deliver_pending(engine: AsyncEngine, broker: RabbitBroker, clock: Cloc
     """
     delivered = 0
     while True:
-        claimed = await _claim(engine, clock())
+        claimed = await _claim(engine)
         if not claimed:
             return delivered
         outcome = _Outcome()
@@ -104,15 +107,15 @@ async def deliver_pending(engine: AsyncEngine, broker: RabbitBroker, clock: Cloc
             await _publish_all(broker, claimed, outcome)
         finally:
             # Also when this is cancelled: what was confirmed is not sent again, and the rest need not wait.
-            await _write_down(engine, claimed, outcome, clock())
+            await _write_down(engine, claimed, outcome)
         delivered += len(outcome.delivered)
         if outcome.failure is not None:
             raise outcome.failure
 
 
-async def _claim(engine: AsyncEngine, now: datetime) -> list[_Claimed]:
+async def _claim(engine: AsyncEngine) -> list[_Claimed]:
     async with engine.begin() as connection:
-        found = await connection.execute(CLAIMED, {"now": now, "again_at": now + CLAIM, "at_most": AT_MOST})
+        found = await connection.execute(CLAIMED, {"claim": CLAIM, "at_most": AT_MOST})
         return sorted((_Claimed(**row) for row in found.mappings()), key=lambda one: one.position)
 
 
@@ -142,19 +145,19 @@ async def _publish_all(broker: RabbitBroker, claimed: Sequence[_Claimed], outcom
             tasks.create_task(send(delivery))
 
 
-async def _write_down(engine: AsyncEngine, claimed: Sequence[_Claimed], outcome: _Outcome, now: datetime) -> None:
+async def _write_down(engine: AsyncEngine, claimed: Sequence[_Claimed], outcome: _Outcome) -> None:
     known = {*outcome.delivered, *(delivery.id for delivery in outcome.refused)}
     unknown = [delivery.id for delivery in claimed if delivery.id not in known]
     async with engine.begin() as connection:
         if outcome.delivered:
-            await connection.execute(DELIVERED, {"ids": outcome.delivered, "now": now})
+            await connection.execute(DELIVERED, {"ids": outcome.delivered})
         if outcome.refused:
             log.warning("deliveries_refused", count=len(outcome.refused))
             await connection.execute(
-                REFUSED, [{"id": one.id, "again_at": now + _patience(one.attempts)} for one in outcome.refused]
+                REFUSED, [{"id": one.id, "patience": _patience(one.attempts)} for one in outcome.refused]
             )
         if unknown:
-            await connection.execute(GIVEN_BACK, {"ids": unknown, "now": now})
+            await connection.execute(GIVEN_BACK, {"ids": unknown})
 
 
 def _patience(refusals: int) -> timedelta:

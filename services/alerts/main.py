@@ -49,10 +49,10 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
     rounds = Rounds(
         database, IngestQueue(broker_url), settle=timedelta(seconds=settings.settle_s), metrics=metrics, clock=clock
     )
-    watch = Watch(database, broker, rounds, metrics=metrics, clock=clock)
+    watch = Watch(database, broker, rounds, metrics=metrics)
 
     async def write(events: Sequence[ReadingsStored]) -> list[None]:
-        recovered = await fold(database.engine, events, clock())
+        recovered = await fold(database.engine, events)
         metrics.transitions.labels(InstallationState.FRESH.value).inc(recovered)
         return [None] * len(events)
 

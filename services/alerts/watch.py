@@ -14,7 +14,7 @@ from services.alerts.operations.gateways import sweep_gateways
 from services.alerts.operations.sweeping import sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.rounds import Rounds
-from shared.clock import Clock, Monotonic
+from shared.clock import Monotonic
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
 from shared.models import InstallationState
@@ -39,14 +39,12 @@ class Watch:
         rounds: Rounds,
         *,
         metrics: AlertsMetrics,
-        clock: Clock,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._database = database
         self._broker = broker
         self._rounds = rounds
         self._metrics = metrics
-        self._clock = clock
         self._monotonic = monotonic
         self._seen: Seen | None = None
         self._failing_since: float | None = None
@@ -106,8 +104,8 @@ class Watch:
             self._metrics.judging_lag.set((seen.now - seen.standing.judged_until).total_seconds())
         if until is None:
             return
-        gateways = await sweep_gateways(self._database.engine, until, self._clock())
-        swept = await sweep(self._database.engine, until, self._clock())
+        gateways = await sweep_gateways(self._database.engine, until, seen.now)
+        swept = await sweep(self._database.engine, until, seen.now)
         if gateways.silent or gateways.back or swept.stale:
             log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
             self._made.set()
@@ -115,7 +113,7 @@ class Watch:
 
     async def _deliver(self) -> None:
         """Send what waits."""
-        self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker, self._clock))
+        self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker))
 
 
 async def _again_and_again(step: Callable[[], Awaitable[None]], at_once: asyncio.Event) -> None:

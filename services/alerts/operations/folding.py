@@ -15,9 +15,10 @@ from services.alerts.rules.staleness import on_a_reading
 from shared.messages.readings_stored import InstallationHeard, ReadingsStored
 from shared.models import InstallationState
 
-# In the order of the key, for replicas at once. By itself: joined to the update, it is compared pair by pair.
+# In the order of the key, for replicas at once. By itself: joined to the update, it is compared pair by pair. Says when
+# it has them, by the clock that all replicas share: their own may be days apart.
 LOCK = text(
-    "SELECT count(*) FROM (SELECT FROM installation_status WHERE installation_id = ANY (:ids)"
+    "SELECT clock_timestamp(), count(*) FROM (SELECT FROM installation_status WHERE installation_id = ANY (:ids)"
     " ORDER BY installation_id FOR UPDATE) AS locked"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
@@ -67,13 +68,17 @@ FOLD = text(
 )
 
 
-async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datetime) -> int:
-    """Take note of what was heard; returns how many installations recovered. Safe to repeat, in any order."""
+async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datetime | None = None) -> int:
+    """Take note of what was heard; returns how many installations recovered. Safe to repeat, in any order.
+
+    It is as of `now`: by default when the installations are locked, by the database's clock.
+    """
     heard = _newest(events)
     if not heard:
         return 0
     async with engine.begin() as connection:
-        await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})
+        locked_at = (await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})).scalar_one()
+        now = now or locked_at
         columns = _columns(heard)
         await connection.execute(HAS_ANOTHER_METER, {"ids": columns["ids"], "gateway_ids": columns["gateway_ids"]})
         not_fresh = (await connection.execute(FOLD, columns)).scalars().all()

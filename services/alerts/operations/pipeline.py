@@ -1,7 +1,6 @@
 """What alerts writes of the pipeline: rounds, how judgement stands, and what operators are told of it."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -9,13 +8,11 @@ from sqlalchemy import delete, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.alerts.events import pipeline_event
+from services.alerts.operations.reporting import AT_ONCE
 from services.alerts.queries.pipeline import Seen
 from services.alerts.rules.judgement import Ruling
 from shared.messages.alert_events import PipelineAlert, PipelineAlertEvent
 from shared.models import Delivery, IngestSession, Pipeline
-
-AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""Whatever a clock says: the clocks may be what is wrong."""
 
 
 async def write_ruling(engine: AsyncEngine, seen: Seen, ruling: Ruling, *, next_round: bool) -> bool:

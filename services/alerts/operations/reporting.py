@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,9 @@ from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEve
 from shared.models import Alert, AlertType, ClosedBecause, OpenedBecause
 
 MOMENT = DateTime(timezone=True)
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""When an event is to be published first: whatever a clock says, which may be what is wrong."""
 
 OPENED = {
     Consequence.OPEN: OpenedBecause.SILENCE,
@@ -51,7 +54,7 @@ OPEN = text(
 ENQUEUE = text(
     """
     INSERT INTO delivery (id, alert_id, tenant_id, event_type, event, created_at, next_attempt_at)
-    SELECT made.id, made.alert_id, made.tenant_id, made.event_type, cast(made.event AS jsonb), made.at, made.at
+    SELECT made.id, made.alert_id, made.tenant_id, made.event_type, cast(made.event AS jsonb), made.at, :at_once
     FROM unnest(:ids, :alert_ids, :tenant_ids, :types, :events, :made) WITH ORDINALITY
         AS made (id, alert_id, tenant_id, event_type, event, at, number)
     ORDER BY made.number
@@ -63,6 +66,7 @@ ENQUEUE = text(
     bindparam("types", type_=ARRAY(Text())),
     bindparam("events", type_=ARRAY(Text())),
     bindparam("made", type_=ARRAY(MOMENT)),
+    bindparam("at_once", value=AT_ONCE, type_=MOMENT),
 )
 
 

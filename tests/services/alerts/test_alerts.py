@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared import topology
 from shared.messages.cloudevents import CloudEvent
 from shared.messages.readings_stored import SOURCE, TYPE, ReadingsStored, encode
-from tests.services.alerts.standing import heard, tick
+from tests.services.alerts.standing import hear_gateway, heard, long_registered, states, tick, told
 from tests.support.databases import Database
 from tests.support.messages import Subscriber, eventually, next_message, open_channel, publish_event
 from tests.support.registry import Building, create_building
@@ -101,6 +101,32 @@ def unwritable(building: Building) -> bytes:
         id="odd", source=SOURCE, type=TYPE, time=now(), data=heard(building, datetime(2, 1, 1, tzinfo=UTC))
     )
     return encode(event).replace(b"0002-01-01T00:00:00Z", b"0001-01-01T00:00:00+12:00")
+
+
+@pytest.mark.parametrize(
+    ("days", "read", "state", "events"),
+    [
+        pytest.param(3, 0, "fresh", ["installation.stale", "installation.recovered"], id="ahead"),
+        pytest.param(-3, 60, "stale", ["installation.stale"], id="behind, and a reading of old is filled in"),
+    ],
+)
+async def test_the_clock_of_a_replica_that_is_days_wrong_makes_no_difference_to_what_a_reading_means(
+    engine: AsyncEngine, database: Database, vhost: Vhost, *, days: int, read: int, state: str, events: list[str]
+) -> None:
+    building = await create_building(engine, meters=1)
+    await long_registered(engine, now())
+    await hear_gateway(engine, building.gateway_id, now())
+    await tick(engine, now())
+    read_at = now() - timedelta(hours=read)
+    async with running_alerts(database, vhost, clock=lambda: now() + timedelta(days=days)):
+        await tell(vhost, heard(building, read_at))
+
+        async def folded() -> bool:
+            return bool((await status(engine, building.installation_ids[0]))[1] == read_at)
+
+        await eventually(folded)
+    assert await states(engine) == [state]
+    assert [kind for kind in await told(engine) if kind.startswith("installation.")] == events
 
 
 @pytest.mark.usefixtures("alerts")

@@ -10,14 +10,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.types import Interval
 
 from services.alerts.deliveries import AT_MOST, CLAIM, CLAIMED, deliver_pending
 from shared import topology
 from shared.broker import UNREACHABLE, create_broker
 from shared.broker_connection import Broker
 from shared.database import open_engine
+from tests.services.alerts.standing import long_registered, tick
 from tests.support.databases import Database
 from tests.support.messages import Subscriber, eventually, open_channel
 from tests.support.registry import Building, create_building
@@ -91,6 +93,14 @@ async def enqueue_for_operators(engine: AsyncEngine, kind: str) -> None:
         )
 
 
+async def put_off(engine: AsyncEngine, by: timedelta) -> None:
+    """Let what waits be tried after that time."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE delivery SET next_attempt_at = now() + :by WHERE delivered_at IS NULL"), {"by": by}
+        )
+
+
 async def deliveries(engine: AsyncEngine, where: str = "true") -> list[Any]:
     async with engine.connect() as connection:
         return list(await connection.execute(text(f"SELECT * FROM delivery WHERE {where} ORDER BY position")))
@@ -110,7 +120,7 @@ async def test_a_thousand_of_the_same_second_are_out_long_before_five_seconds_ha
     await enqueue(engine, "gateway.silent")
     async with Subscriber.on_alerts(vhost.url, f"{building.tenant_id}.#") as subscriber:
         begun = time.monotonic()
-        assert await deliver_pending(alerts_engine, broker, now) == 1000
+        assert await deliver_pending(alerts_engine, broker) == 1000
         assert time.monotonic() - begun < 4
         expected = {("gateway.silent", one.id) for one in await deliveries(engine, "delivered_at IS NOT NULL")}
         assert len(expected) == 1000
@@ -124,7 +134,7 @@ async def test_an_event_is_published_as_it_was_made_whatever_its_numbers(
     event = '{"data": {"vast": 1e300, "tiny": 3e-06, "text": "Kælder \\u2013 \\"x\\""}}'
     await enqueue(engine, "installation.stale", event=event)
     async with Subscriber.on_alerts(vhost.url, "#") as subscriber:
-        assert await deliver_pending(alerts_engine, broker, now) == 1
+        assert await deliver_pending(alerts_engine, broker) == 1
         message = await subscriber.next()
     assert json.loads(message.body, parse_int=float) == json.loads(event)
     assert (message.content_type, message.delivery_mode) == ("application/cloudevents+json", 2)
@@ -146,17 +156,19 @@ async def test_a_recovery_does_not_overtake_its_refused_silence_and_holds_up_no_
             exclusive=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"}
         )
         await full.bind(topology.ALERTS, f"{building.tenant_id}.#")
-        assert await deliver_pending(alerts_engine, broker, lambda: moment) == 1
+        assert await deliver_pending(alerts_engine, broker) == 1
         await enqueue(engine, "gateway.recovered", at=moment)
-        assert await deliver_pending(alerts_engine, broker, lambda: moment) == 1
+        assert await deliver_pending(alerts_engine, broker) == 1
         assert [it for it, _ in await received(quick, 2)] == ["gateway.silent", "gateway.recovered"]
         await full.delete(if_empty=False)
 
     async with Subscriber.on_alerts(vhost.url, f"{building.tenant_id}.#") as slow:
         (refused,) = await deliveries(engine, "attempts = 1")
-        assert refused.next_attempt_at == moment + timedelta(seconds=2)
-        assert await deliver_pending(alerts_engine, broker, lambda: moment + timedelta(seconds=1)) == 0
-        assert await deliver_pending(alerts_engine, broker, lambda: moment + timedelta(seconds=3)) == 2
+        assert refused.next_attempt_at >= moment + timedelta(seconds=2)
+        await put_off(engine, timedelta(hours=1))
+        assert await deliver_pending(alerts_engine, broker) == 0
+        await put_off(engine, timedelta(0))
+        assert await deliver_pending(alerts_engine, broker) == 2
         assert [it for it, _ in await received(slow, 2)] == ["gateway.silent", "gateway.recovered"]
 
 
@@ -167,7 +179,7 @@ async def test_events_of_the_pipeline_go_to_operators_in_their_order(
     for kind in kinds:
         await enqueue_for_operators(engine, kind)
     async with Subscriber.on_alerts(vhost.url, "operator.#") as subscriber:
-        assert await deliver_pending(alerts_engine, broker, now) == 3
+        assert await deliver_pending(alerts_engine, broker) == 3
         assert [it for it, _ in await received(subscriber, 3)] == kinds
 
 
@@ -179,7 +191,7 @@ async def test_what_one_replica_claimed_the_others_leave_out_until_it_is_likely_
     await enqueue(engine, "gateway.silent", at=moment)
     await enqueue(engine, "gateway.recovered", at=moment)
     async with Subscriber.on_alerts(vhost.url, "#") as subscriber:
-        counts = await asyncio.gather(*(deliver_pending(alerts_engine, broker, lambda: moment) for _ in range(4)))
+        counts = await asyncio.gather(*(deliver_pending(alerts_engine, broker) for _ in range(4)))
         assert sum(counts) == 80
         told = [it for it, _ in await received(subscriber, 80)]
         assert told.count("gateway.recovered") == 40
@@ -187,13 +199,27 @@ async def test_what_one_replica_claimed_the_others_leave_out_until_it_is_likely_
         # One that died after it had published, before it could write that down.
         async with engine.begin() as connection:
             await connection.execute(
-                text("UPDATE delivery SET delivered_at = NULL, next_attempt_at = :then WHERE position = 1"),
-                {"then": moment + CLAIM},
+                text("UPDATE delivery SET delivered_at = NULL WHERE position = 1"),
             )
-        assert await deliver_pending(alerts_engine, broker, lambda: moment + CLAIM - timedelta(seconds=1)) == 0
-        assert await deliver_pending(alerts_engine, broker, lambda: moment + CLAIM) == 1
+        await put_off(engine, CLAIM)
+        assert await deliver_pending(alerts_engine, broker) == 0
+        await put_off(engine, timedelta(0))
+        assert await deliver_pending(alerts_engine, broker) == 1
         (first,) = await deliveries(engine, "position = 1")
         assert await received(subscriber, 1) == [("gateway.silent", first.id)]
+
+
+async def test_an_event_of_whatever_time_is_tried_at_once(
+    engine: AsyncEngine, alerts_engine: AsyncEngine, broker: Broker
+) -> None:
+    """Its time is that of a clock, and one that was ahead would make it wait."""
+    ahead = now() + timedelta(hours=1)
+    await create_building(engine, meters=1)
+    await long_registered(engine, ahead)
+    await tick(engine, ahead)
+    made = await deliveries(engine)
+    assert [one.created_at for one in made] == [ahead] * len(made)
+    assert await deliver_pending(alerts_engine, broker) == len(made) > 0
 
 
 async def test_while_the_broker_does_not_answer_no_transaction_is_open_and_then_nothing_is_lost(
@@ -205,10 +231,10 @@ async def test_while_the_broker_does_not_answer_no_transaction_is_open_and_then_
     proxy = TcpProxy(vhost.alerts_url)
     async with proxy.open(), Subscriber.on_alerts(vhost.url, f"{building.tenant_id}.#") as subscriber:
         async with broker_at(proxy.url) as broker:
-            assert await deliver_pending(alerts_engine, broker, now) == 1
+            assert await deliver_pending(alerts_engine, broker) == 1
             await enqueue(engine, "gateway.silent")
             proxy.freeze()
-            delivering = asyncio.create_task(deliver_pending(alerts_engine, broker, now))
+            delivering = asyncio.create_task(deliver_pending(alerts_engine, broker))
 
             async def claimed() -> bool:
                 return len(await deliveries(engine, f"{pending} AND next_attempt_at > now()")) == 3
@@ -222,7 +248,7 @@ async def test_while_the_broker_does_not_answer_no_transaction_is_open_and_then_
             assert len(await deliveries(engine, f"{pending} AND next_attempt_at <= now()")) == 3
 
             # So does a connection that breaks, and the caller hears of it.
-            delivering = asyncio.create_task(deliver_pending(alerts_engine, broker, now))
+            delivering = asyncio.create_task(deliver_pending(alerts_engine, broker))
             await eventually(claimed)
             await proxy.break_connections()
             with pytest.raises(UNREACHABLE):
@@ -230,7 +256,7 @@ async def test_while_the_broker_does_not_answer_no_transaction_is_open_and_then_
             assert len(await deliveries(engine, f"{pending} AND next_attempt_at <= now()")) == 3
             proxy.thaw()
         async with broker_at(vhost.alerts_url) as broker:
-            assert await deliver_pending(alerts_engine, broker, now) == 3
+            assert await deliver_pending(alerts_engine, broker) == 3
         ids = {it.id for it in await deliveries(engine, "tenant_id IS NOT NULL AND delivered_at IS NOT NULL")}
         # What had been on its way comes too, under the same ids.
         told = {UUID((await subscriber.next()).message_id) for _ in range(3)}
@@ -241,10 +267,12 @@ async def test_while_the_broker_does_not_answer_no_transaction_is_open_and_then_
 async def test_a_claim_reads_about_what_it_takes_however_much_waits(engine: AsyncEngine, building: Building) -> None:
     await make_alerts(engine, building, 20_000)
     await enqueue(engine, "gateway.silent")
-    asked = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIMED.text}")
+    asked = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CLAIMED.text}").bindparams(
+        bindparam("claim", type_=Interval())
+    )
     async with engine.begin() as connection:
         await connection.execute(text("SET LOCAL jit = off"))
-        found = await connection.execute(asked, {"now": now(), "again_at": now(), "at_most": AT_MOST})
+        found = await connection.execute(asked, {"claim": CLAIM, "at_most": AT_MOST})
         (plan,) = found.scalar_one()
     assert plan["Plan"]["Actual Rows"] == AT_MOST
     # Pages looked at; all that waits by all that waits would be millions.
