@@ -138,19 +138,31 @@ TABLES = """
     CREATE INDEX ix_alert_open ON alert (tenant_id, opened_at, id) WHERE closed_at IS NULL;
 
     ALTER TABLE delivery
-        ADD COLUMN position bigint GENERATED ALWAYS AS IDENTITY NOT NULL,
+        ADD COLUMN position bigint,
         ALTER COLUMN alert_id DROP NOT NULL,
         ALTER COLUMN tenant_id DROP NOT NULL,
         ADD CONSTRAINT ck_delivery_of_a_tenant_or_of_operators CHECK ((alert_id IS NULL) = (tenant_id IS NULL));
+    UPDATE delivery d SET position = made.place
+        FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS place FROM delivery) made
+        WHERE made.id = d.id;
+    ALTER TABLE delivery
+        ALTER COLUMN position SET NOT NULL,
+        ALTER COLUMN position ADD GENERATED ALWAYS AS IDENTITY;
+    SELECT setval(pg_get_serial_sequence('delivery', 'position'), coalesce(max(position), 0) + 1, false) FROM delivery;
 
     ALTER TABLE installation_status
-        ADD COLUMN registered_at timestamptz NOT NULL DEFAULT now(),
+        ADD COLUMN registered_at timestamptz,
         ADD COLUMN judged_from timestamptz,
         ADD COLUMN rules_changed_at timestamptz,
         ADD COLUMN alert_id uuid,
         ADD CONSTRAINT fk_installation_status_alert_id FOREIGN KEY (alert_id) REFERENCES alert (id);
-    UPDATE installation_status s SET alert_id = a.id
-        FROM alert a WHERE a.installation_id = s.installation_id AND a.closed_at IS NULL;
+    UPDATE installation_status s
+        SET registered_at = i.installed_at,
+            alert_id = (SELECT a.id FROM alert a WHERE a.installation_id = i.id AND a.closed_at IS NULL)
+        FROM meter_installation i WHERE i.id = s.installation_id;
+    ALTER TABLE installation_status
+        ALTER COLUMN registered_at SET NOT NULL,
+        ALTER COLUMN registered_at SET DEFAULT now();
 
     INSERT INTO gateway_status (gateway_id, tenant_id) SELECT id, tenant_id FROM gateway;
     INSERT INTO gateway_heard (gateway_id, heard_at)
@@ -160,8 +172,8 @@ TABLES = """
 """
 
 # What changes the rules or the registry lets alerts look again, at all that it may concern. What had been judged by
-# then is noted: what was due by the new rules before that is no news of the meter. Gateways come first, as where alerts
-# locks both.
+# then is noted: what was due by the new rules before that is no news of the meter, unless it waited to be judged by the
+# old ones, which nobody has done yet. Gateways come first; alerts does not wait for one that somebody else has.
 TRIGGERS = (
     """
     CREATE FUNCTION look_again_at_installations(
@@ -172,22 +184,27 @@ TRIGGERS = (
             SELECT i.id FROM public.meter_installation i JOIN public.unit u ON u.id = i.unit_id
             WHERE i.tenant_id = of_tenant AND (of_installation IS NULL OR i.id = of_installation)
               AND (of_property IS NULL OR u.property_id = of_property) AND (of_medium IS NULL OR i.medium = of_medium));
+        judged timestamptz := (SELECT judged_until FROM public.pipeline);
     BEGIN
         -- In the order in which alerts locks them too.
         PERFORM FROM public.installation_status s WHERE s.installation_id = ANY (concerned)
             ORDER BY s.installation_id FOR UPDATE;
         UPDATE public.installation_status s
-        SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
+        SET due_at = now(),
+            rules_changed_at = CASE WHEN s.due_at <= judged THEN s.rules_changed_at ELSE judged END
         WHERE s.installation_id = ANY (concerned);
     END $$
     """,
     """
     CREATE FUNCTION look_again_at_gateways(of_tenant uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        judged timestamptz := (SELECT judged_until FROM public.pipeline);
     BEGIN
         PERFORM FROM public.gateway_status g WHERE g.tenant_id = of_tenant ORDER BY g.gateway_id FOR UPDATE;
         UPDATE public.gateway_status g
-        SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
+        SET due_at = now(),
+            rules_changed_at = CASE WHEN g.due_at <= judged THEN g.rules_changed_at ELSE judged END
         WHERE g.tenant_id = of_tenant;
     END $$
     """,
@@ -203,7 +220,9 @@ TRIGGERS = (
               AND (g.due_at IS NULL OR g.due_at > now() OR g.rules_changed_at IS DISTINCT FROM judged)
             ORDER BY g.gateway_id FOR UPDATE);
     BEGIN
-        UPDATE public.gateway_status g SET due_at = least(g.due_at, now()), rules_changed_at = judged
+        UPDATE public.gateway_status g
+        SET due_at = least(g.due_at, now()),
+            rules_changed_at = CASE WHEN g.due_at <= judged THEN g.rules_changed_at ELSE judged END
         WHERE g.gateway_id = ANY (concerned);
     END $$
     """,
@@ -211,6 +230,12 @@ TRIGGERS = (
     CREATE FUNCTION policy_has_changed() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     BEGIN
+        IF TG_OP = 'UPDATE' AND (OLD.installation_id, OLD.property_id, OLD.medium, OLD.stale_after, OLD.quiet_weekdays,
+                                 OLD.quiet_from, OLD.quiet_until, OLD.time_zone, OLD.grace)
+            IS NOT DISTINCT FROM (NEW.installation_id, NEW.property_id, NEW.medium, NEW.stale_after, NEW.quiet_weekdays,
+                                  NEW.quiet_from, NEW.quiet_until, NEW.time_zone, NEW.grace) THEN
+            RETURN NULL;
+        END IF;
         IF TG_OP <> 'INSERT' THEN
             PERFORM public.look_again_at_gateways(OLD.tenant_id);
             PERFORM public.look_again_at_installations(
@@ -248,9 +273,11 @@ TRIGGERS = (
     """
     CREATE OR REPLACE FUNCTION meter_installation_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        UPDATE public.installation_status
-        SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
-        WHERE installation_id = NEW.id;
+        UPDATE public.installation_status s
+        SET due_at = now(),
+            rules_changed_at = CASE WHEN s.due_at <= p.judged_until THEN s.rules_changed_at ELSE p.judged_until END
+        FROM public.pipeline p
+        WHERE s.installation_id = NEW.id;
         -- Its limit counts for the gateways that hear it, or did.
         PERFORM public.look_again_at_gateways_named(ARRAY[OLD.gateway_id, NEW.gateway_id] || ARRAY(
             SELECT last_gateway_id FROM public.installation_status WHERE installation_id = NEW.id));
@@ -289,6 +316,7 @@ TRIGGERS = (
     CREATE FUNCTION gateway_is_due_again() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE
         concerned uuid[];
+        judged timestamptz := (SELECT judged_until FROM public.pipeline);
     BEGIN
         -- One that is taken out of use, or into it again, makes a difference to what it hears.
         IF OLD.deleted_at IS DISTINCT FROM NEW.deleted_at THEN
@@ -298,12 +326,14 @@ TRIGGERS = (
             PERFORM FROM public.installation_status s WHERE s.installation_id = ANY (concerned)
                 ORDER BY s.installation_id FOR UPDATE;
             UPDATE public.installation_status s
-            SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
+            SET due_at = now(),
+            rules_changed_at = CASE WHEN s.due_at <= judged THEN s.rules_changed_at ELSE judged END
             WHERE s.installation_id = ANY (concerned);
         END IF;
-        UPDATE public.gateway_status
-        SET due_at = now(), rules_changed_at = (SELECT judged_until FROM public.pipeline)
-        WHERE gateway_id = NEW.id;
+        UPDATE public.gateway_status g
+        SET due_at = now(),
+            rules_changed_at = CASE WHEN g.due_at <= judged THEN g.rules_changed_at ELSE judged END
+        WHERE g.gateway_id = NEW.id;
         RETURN NULL;
     END $$
     """,

@@ -132,6 +132,19 @@ async def test_silence_that_comes_after_the_change_is_told_and_its_end_too(engin
     assert await told(engine) == ["installation.stale", "installation.recovered"]
 
 
+async def test_a_silence_that_waited_to_be_judged_when_the_rules_changed_is_told_all_the_same(
+    engine: AsyncEngine,
+) -> None:
+    building = await prepared(engine)
+    due_at = START + 18 * HOUR
+    await hear_gateway(engine, building.gateway_id, due_at)
+    await judged_until(engine, due_at)
+    await decide(engine, building, medium="gas", stale_after=31 * HOUR)
+    await decided(engine, "UPDATE tenant SET stale_after = interval '47 hours'")
+    await tick(engine, due_at)
+    assert await told(engine) == ["installation.stale"]
+
+
 async def test_what_was_opened_quietly_is_closed_quietly_by_a_reading(engine: AsyncEngine) -> None:
     building = await prepared(engine)
     await decide(engine, building, stale_after=24 * HOUR)
