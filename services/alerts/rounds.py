@@ -126,11 +126,10 @@ class Rounds:
         seen = await self._read()
         if seen.round != self._round:
             return await self._follow(seen)
-        at = self._clock()
         try:
             depth = await self._queue.look()
             await self._rule(seen.round, begins=True)
-            question = Round(at, depth.waiting, depth.consumers, await self._answers())
+            question = Round(seen.now, depth.waiting, depth.consumers, await self._answers())
         except BrokerUnseenError as error:
             self._note(Trouble(Cause.BROKER, "the broker could not be reached"), error)
             await self._rule(self._round)
@@ -139,7 +138,7 @@ class Rounds:
         took_s = self._monotonic() - began_at
         self._metrics.rounds.observe(took_s)
         if proven is not None:
-            self._proven_at = self._monotonic() - (self._clock() - proven).total_seconds()
+            self._proven_at = began_at - (seen.now - proven).total_seconds()
         self._obstacle = _obstacle(question)
         await self._rule(self._round, proven=proven)
         return AT_ONCE_S if self._frontier.waits else max(AT_ONCE_S, BEGIN_EVERY_S - took_s)

@@ -332,6 +332,18 @@ async def test_a_clock_that_is_moved_judges_nothing(place: Place, told: Told) ->
     assert await told.kinds() == ["pipeline.degraded", "pipeline.recovered"]
 
 
+async def test_a_clock_that_is_a_little_ahead_makes_nobody_judge_what_is_to_come(place: Place, told: Told) -> None:
+    async with running_alerts(place.database, place.vhost, clock=lambda: now() + timedelta(seconds=9)):
+
+        async def judging() -> bool:
+            return (await pipeline(place.engine)).judged_until is not None
+
+        await eventually(judging)
+        seen = await pipeline(place.engine)
+    assert seen.judged_until <= seen.now
+    assert told.events == []
+
+
 @pytest.mark.parametrize("replicas", [1, 4])
 async def test_under_a_load_without_a_pause_a_dead_meter_behind_a_live_gateway_is_found_in_time(
     place: Place, told: Told, replicas: int

@@ -86,7 +86,7 @@ def hold(before: Standing, trouble: Trouble, now: datetime) -> Ruling:
 def go_on(before: Standing, proven: datetime | None, now: datetime, *, settle: timedelta) -> Ruling:
     """Nothing is wrong: judge up to what is `proven` to be stored, once this has been so for the settle time.
 
-    `now` is the database's, which is the same for all replicas; `proven` comes from the clock of one of them.
+    Both by the database's clock, which is the same for all replicas.
     """
     since = before.healthy_since or now
     if proven is None or now - since < settle:
@@ -100,7 +100,7 @@ def go_on(before: Standing, proven: datetime | None, now: datetime, *, settle: t
 
 
 def _later(judged_until: datetime | None, proven: datetime) -> datetime:
-    """Replicas' clocks differ a little, and what was judged stays so. By more than that, the clock was put right."""
+    """A clock that is moved back a little leaves what was judged. By more than that, it had been ahead."""
     if judged_until is None or judged_until - proven > STEPPED_BY:
         return proven
     return max(judged_until, proven)

@@ -94,7 +94,7 @@ def test_without_a_settle_time_judgement_goes_on_with_the_next_proof() -> None:
     assert judging.standing.judged_until == at(1)
 
 
-def test_a_replica_whose_clock_is_a_little_behind_moves_nothing_back() -> None:
+def test_a_clock_that_is_moved_back_a_little_moves_nothing_back() -> None:
     assert go_on(JUDGING, at(-5), NOON, settle=SETTLE).standing == JUDGING
 
 
