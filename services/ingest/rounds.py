@@ -46,8 +46,12 @@ class Attending(Protocol):
         """All messages up to this delivery tag have left its hands."""
 
     @property
-    def disordered(self) -> int:
-        """How many messages it has given back, or received out of the queue's order."""
+    def given_back(self) -> int:
+        """How many messages it has given back."""
+
+    @property
+    def prioritised(self) -> int:
+        """How many messages with a priority it has received."""
 
     async def caught_up(self) -> int:
         """The newest delivery tag, when all that was sent before the call has arrived."""
@@ -124,7 +128,8 @@ class Attendance:
             "beat_at": func.now(),
             "round": self._answered.round,
             "received": self._answered.received,
-            "disordered": self._session.disordered,
+            "given_back": self._session.given_back,
+            "prioritised": self._session.prioritised,
         }
         row = insert(IngestSession).values(id=self._session.id, **told)
         async with self._at_once() as connection:

@@ -56,8 +56,10 @@ class Session:
         """All messages up to this tag have left our hands."""
         self._ahead: set[int] = set()
         """Those beyond it that have left them too."""
-        self.disordered = 0
-        """How many messages were given back, or have a priority: others overtake them, or they do others."""
+        self.given_back = 0
+        """How many messages went back to the queue: those behind them come first."""
+        self.prioritised = 0
+        """How many messages have a priority: they may overtake others."""
         self._something_done = asyncio.Event()
 
     @property
@@ -136,7 +138,7 @@ class Session:
         if self._given_up or tag is None:
             return
         self._received = tag
-        self.disordered += bool(message.header.properties.priority)
+        self.prioritised += bool(message.header.properties.priority)
         size = len(message.body)
         self._window.came(size)
         if self._window.size < self._asked_for:
@@ -189,7 +191,7 @@ class Session:
 
     async def _give_back(self, tag: int) -> None:
         with suppress(*UNREACHABLE), broker_may_be_away():  # then the broker has it back already
-            self.disordered += 1
+            self.given_back += 1
             await self._channel.basic_nack(tag, requeue=True, wait=False)
             self._ahead.add(tag)
 

@@ -33,9 +33,9 @@ class IngestSession(Base):
     """A channel on which a process of ingest consumes: what it has to say to the rounds.
 
     `round` is the newest round at whose question it had received `received` messages in all (the newest delivery tag)
-    and has since dealt with all of these. `disordered` counts what broke the queue's order: messages given back, and
-    such with a priority. The row goes when the channel was closed; that of a process which died stays until alerts
-    knows from the broker that its connection is gone.
+    and has since dealt with all of these. `given_back` and `prioritised` count what breaks the queue's order: messages
+    that went back to it, and such with a priority. The row goes when the channel was closed; that of a process which
+    died stays until alerts knows from the broker that its connection is gone.
     """
 
     __tablename__ = "ingest_session"
@@ -45,4 +45,5 @@ class IngestSession(Base):
     beat_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     round: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     received: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    disordered: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    given_back: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    prioritised: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -75,10 +75,12 @@ async def read_sessions(engine: AsyncEngine) -> Mapping[UUID, Session]:
                 IngestSession.id,
                 IngestSession.round,
                 IngestSession.received,
-                IngestSession.disordered,
+                IngestSession.given_back,
+                IngestSession.prioritised,
                 silent_for.label("silent_for"),
             )
         )
         return {
-            row.id: Session(row.round, float(row.silent_for), Answer(row.received, row.disordered)) for row in found
+            row.id: Session(row.round, float(row.silent_for), Answer(row.received, row.given_back, row.prioritised))
+            for row in found
         }

@@ -23,11 +23,13 @@ way to the broker when this one looked, and what a dead one had in hand may not 
 class Answer:
     """What a session said to a round: all of the `received` messages that it had got by its question are dealt with.
 
-    `disordered` counts what broke the order of the queue by the time of the answer.
+    By the time of the answer it had given so many messages back, and got so many with a priority. Both break the order
+    of the queue, but only the first leaves something in it that a look at an empty queue may have missed.
     """
 
     received: int
-    disordered: int
+    given_back: int
+    prioritised: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Round:
         return sum(answer.received for answer in self.answers.values())
 
     @property
+    def prioritised(self) -> int:
+        """How many messages with a priority all sessions together had received."""
+        return sum(answer.prioritised for answer in self.answers.values())
+
+    @property
     def taken_by_strangers(self) -> bool:
         """Whether somebody takes messages of whom nothing is known."""
         return self.consumers > len(self.answers)
@@ -60,7 +67,7 @@ class Round:
     @property
     def order(self) -> dict[UUID, int]:
         """What must not change while messages are counted: who takes them, and in which order."""
-        return {session: answer.disordered for session, answer in self.answers.items()}
+        return {session: answer.given_back for session, answer in self.answers.items()}
 
 
 class Frontier:
@@ -97,6 +104,10 @@ class Frontier:
         if not question.waiting:
             self._unproven.clear()
             return question.at
+        if last.prioritised != question.prioritised:
+            # Of the many that came since, some may have overtaken one that waits still.
+            self._unproven.clear()
+            return None
         proven = [one for one in self._unproven if last.received - one.received >= one.waiting]
         while proven and self._unproven[0] is not proven[-1]:
             self._unproven.popleft()

@@ -98,7 +98,8 @@ TABLES = """
         beat_at timestamptz DEFAULT now() NOT NULL,
         round bigint DEFAULT 0 NOT NULL,
         received bigint DEFAULT 0 NOT NULL,
-        disordered bigint DEFAULT 0 NOT NULL,
+        given_back bigint DEFAULT 0 NOT NULL,
+        prioritised bigint DEFAULT 0 NOT NULL,
         CONSTRAINT pk_ingest_session PRIMARY KEY (id)
     ) WITH (fillfactor = 50);
 

@@ -18,8 +18,15 @@ def at(second: int) -> datetime:
     return NOON + timedelta(seconds=second)
 
 
-def asked(second: int, *received: int, waiting: int = 0, consumers: int | None = None, disordered: int = 0) -> Round:
-    answers = {UUID(int=number): Answer(count, disordered) for number, count in enumerate(received, 1)}
+def asked(
+    second: int,
+    *received: int,
+    waiting: int = 0,
+    consumers: int | None = None,
+    given_back: int = 0,
+    prioritised: int = 0,
+) -> Round:
+    answers = {UUID(int=number): Answer(count, given_back, prioritised) for number, count in enumerate(received, 1)}
     return Round(at(second), waiting, len(received) if consumers is None else consumers, answers)
 
 
@@ -89,9 +96,17 @@ def test_another_set_of_sessions_begins_anew() -> None:
 
 def test_what_was_given_back_begins_anew() -> None:
     before = [asked(1, 5), asked(2, 5), asked(3, 5, waiting=1)]
-    assert after(*before, asked(4, 9, disordered=1), asked(5, 9, disordered=1)) is None
-    again = [asked(second, 9, disordered=1) for second in (4, 5, 6)]
+    assert after(*before, asked(4, 9, given_back=1), asked(5, 9, given_back=1)) is None
+    again = [asked(second, 9, given_back=1) for second in (4, 5, 6)]
     assert after(*before, *again) == at(6)
+
+
+def test_while_messages_with_a_priority_come_only_an_empty_queue_proves_anything() -> None:
+    before = [asked(1, 5), asked(2, 5), asked(3, 5, waiting=1)]
+    assert after(*before, asked(4, 9, waiting=1), asked(5, 9, waiting=1)) == at(3)
+    assert after(*before, asked(4, 9, waiting=1, prioritised=1), asked(5, 9, waiting=1, prioritised=1)) is None
+    assert after(*before, asked(4, 9, prioritised=1)) == at(4)
+    assert after(*before, *(asked(4 + n, 9 + n, prioritised=1 + n) for n in range(9))) == at(12)
 
 
 def test_after_forgetting_it_begins_anew() -> None:
