@@ -24,6 +24,7 @@ from services.alerts.rules.judgement import (
     hold,
 )
 from shared.clock import Clock, Monotonic
+from shared.counted import counted
 from shared.logs import get_logger
 from shared.service_database import DATABASE_FAILURES, ServiceDatabase
 
@@ -253,4 +254,6 @@ def _obstacle(question: Round) -> str:
     if question.taken_by_strangers:
         known = len(question.answers)
         return f"{question.consumers} consumers take from ingest's queue, and only {known} sessions of ingest are known"
-    return f"{question.waiting} messages wait in ingest's queue"
+    if question.waiting:
+        return f"{counted(question.waiting, 'message')} in ingest's queue, and it does not keep up"
+    return "sessions of ingest have come or gone, or gave messages back"
