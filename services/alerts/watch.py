@@ -26,6 +26,9 @@ TICK_S = 0.5
 FAILS_AFTER_S = 30.0
 """Judgement that has failed each time for so long is no passing trouble: it is told."""
 
+BATCHES = 2
+"""Of installations in one tick, before it is asked anew up to when may be judged, and gateways have their turn."""
+
 log = get_logger(__name__)
 
 
@@ -105,7 +108,9 @@ class Watch:
         if until is None:
             return
         gateways = await sweep_gateways(self._database.engine, until, seen.now)
-        swept = await sweep(self._database.engine, until, seen.now)
+        swept = await sweep(self._database.engine, until, seen.now, batches=BATCHES)
+        if swept.unfinished:
+            self._rounds.moved.set()
         if gateways.silent or gateways.back or swept.stale:
             log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
             self._made.set()

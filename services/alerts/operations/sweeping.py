@@ -1,5 +1,6 @@
 """Judges the installations that are due: one transaction a batch, shared by all replicas."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,6 +29,8 @@ class Swept:
     stale: int = 0
     fresh: int = 0
     alerts: int = 0
+    unfinished: bool = False
+    """Whether more may be due."""
 
     def __add__(self, other: "Swept") -> "Swept":
         """Both together."""
@@ -36,21 +39,27 @@ class Swept:
         )
 
 
-async def sweep(engine: AsyncEngine, until: datetime, now: datetime) -> Swept:
+async def sweep(engine: AsyncEngine, until: datetime, now: datetime, *, batches: int | None = None) -> Swept:
     """Judge every installation that is due by `until`, as of then; what is written carries the time `now`.
 
     All that the broker accepted before `until` must be stored. The cost grows with what is due, not with what exists:
     the due ones are found by an index. Sweep the gateways first.
+
+    With `batches`, no more than so many. Every other one takes what fell due last, so that a silence does not wait
+    behind all that a change of rules has made due: a hundred thousand, in a large tenant.
     """
     swept = Swept()
-    while True:
+    for number in itertools.count(1):
         async with engine.begin() as connection:
-            subjects = await lock_due(connection, until, at_most=AT_MOST)
+            subjects = await lock_due(connection, until, at_most=AT_MOST, latest_first=number % 2 == 0)
             transitions = await _judged(connection, subjects, until)
             await write(connection, transitions, now)
         swept += _counted(transitions)
         if len(subjects) < AT_MOST:
-            return swept
+            break
+        if number == batches:
+            return replace(swept, unfinished=True)
+    return swept
 
 
 async def _judged(connection: AsyncConnection, subjects: Sequence[Subject], until: datetime) -> list[Transition]:

@@ -60,13 +60,14 @@ class Subject:
         )
 
 
-LOCK_DUE = (
+DUE = (
     select(InstallationStatus.installation_id)
     .where(InstallationStatus.due_at <= bindparam("until"))
-    .order_by(InstallationStatus.due_at)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
+LOCK_LONGEST_DUE = DUE.order_by(InstallationStatus.due_at)
+LOCK_LATEST_DUE = DUE.order_by(InstallationStatus.due_at.desc())
 """By itself, so that it is the walk along the index of `due_at` whatever the planner thinks of the rest."""
 
 SUBJECTS = limited(
@@ -107,12 +108,15 @@ SUBJECTS = limited(
 FIND = SUBJECTS.where(InstallationStatus.installation_id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
 
 
-async def lock_due(connection: AsyncConnection, until: datetime, *, at_most: int) -> list[Subject]:
-    """The installations to look at by `until`, longest due first, locked; those that another replica has are left out.
+async def lock_due(
+    connection: AsyncConnection, until: datetime, *, at_most: int, latest_first: bool = False
+) -> list[Subject]:
+    """The installations to look at by `until`, locked; those that another replica has are left out.
 
-    The order in which they come back is any.
+    Where more are due, those that are due longest, or those that fell due last. They come back in any order.
     """
-    due = (await connection.execute(LOCK_DUE, {"until": until, "at_most": at_most})).scalars().all()
+    statement = LOCK_LATEST_DUE if latest_first else LOCK_LONGEST_DUE
+    due = (await connection.execute(statement, {"until": until, "at_most": at_most})).scalars().all()
     return await find(connection, due)
 
 

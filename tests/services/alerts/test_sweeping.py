@@ -130,6 +130,27 @@ async def test_many_replicas_report_each_silence_once(engine: AsyncEngine, monke
     assert await rows(engine, "SELECT count(*), count(DISTINCT alert_id) FROM delivery") == [(40, 40)]
 
 
+async def test_what_falls_due_now_does_not_wait_behind_all_that_a_change_of_rules_made_due(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "AT_MOST", 3)
+    changed = await live_building(engine, meters=20)
+    silent = await live_building(engine, meters=1)
+    await change(engine, "UPDATE meter_installation SET installed_at = :at", at=START - HOUR)
+    await change(engine, "UPDATE installation_status SET due_at = :at", at=START - timedelta(seconds=9))
+    (installation,) = silent.installation_ids
+    await store(engine, installation, [START - 48 * HOUR])
+    await fold(engine, [heard(silent, START - 48 * HOUR)], START - 48 * HOUR)
+    await change(
+        engine, "UPDATE installation_status SET due_at = :at WHERE installation_id = :one", at=START, one=installation
+    )
+    await sweep_gateways(engine, START, START)
+    swept = await sweep(engine, START, START, batches=2)
+    assert (swept.judged, swept.alerts, swept.unfinished) == (6, 1, True)
+    rest = await sweep(engine, START, START, batches=100)
+    assert (rest.judged, rest.unfinished) == (len(changed.installation_ids) + 1 - 6, False)
+
+
 async def test_replicas_that_tick_at_once_report_each_gateway_once_and_none_of_its_meters(engine: AsyncEngine) -> None:
     for _ in range(8):
         await create_building(engine, meters=3)
