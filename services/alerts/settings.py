@@ -19,9 +19,10 @@ class AlertsSettings(ServiceSettings, TokenSettings):
     port: Port = 8001
     prefetch: Annotated[int, Field(ge=1, le=2000)] = 50
     """Events in hand at once; each is a commit of ingest."""
-    settle_s: Annotated[float, Field(ge=0)] = 300.0
-    """How long all must be folded after an absence of alerts or the broker before a silence is judged."""
-    grace_period_s: Annotated[float, Field(gt=0)] = 15.0
+    settle_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 300.0
+    """How long all must be well before a silence is judged, after a start, an absence of broker or database, a clock
+    that was moved, or when ingest was behind."""
+    grace_period_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""
     callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 30.0
     """Of a statement that somebody waits for who called over HTTP; a policy of 100,000 meters takes some seconds."""

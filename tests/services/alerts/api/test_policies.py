@@ -146,6 +146,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"stale_after": "P1D", "quiet_until": "19:00"}, "quiet_from", "is missing beside quiet_until"),
     ({"stale_after": "P1D", "quiet_from": "19:00", "quiet_until": "19:00"}, "quiet_until", "different times"),
     ({"stale_after": "P1D", "quiet_from": "00:00:02", "quiet_until": "00:00:01"}, "quiet_until", "one hour"),
+    ({"stale_after": "P1D", "quiet_from": "T1234", "quiet_until": "07:00"}, "quiet_from", "time of day"),
+    ({"stale_after": "P1D", "quiet_from": "12:34,56", "quiet_until": "07:00"}, "quiet_from", "time of day"),
     ({"stale_after": "P1D", "quiet_from": "24:00", "quiet_until": "07:00"}, "quiet_from", "time of day"),
     ({"stale_after": "P1D", "quiet_from": "19:00Z", "quiet_until": "07:00"}, "quiet_from", "time of day"),
     ({"stale_after": "P1D", "time_zone": "Europe/Atlantis"}, "time_zone", "IANA"),
