@@ -359,7 +359,7 @@ GRANTS = {
     },
     API: {
         "tenant, property, unit, gateway, meter_installation, alert": "SELECT",
-        "installation_status, gateway_status, gateway_heard, pipeline": "SELECT",
+        "installation_status, gateway_status, gateway_heard": "SELECT",
         "policy": "SELECT, INSERT, UPDATE, DELETE",
     },
 }
@@ -438,6 +438,7 @@ def upgrade() -> None:
         for tables, privileges in grants.items():
             op.execute(f"GRANT {privileges} ON {tables} TO {role}")
     op.execute(f"GRANT UPDATE ({ALERT_COLUMNS}) ON alert TO {API}")
+    op.execute(f"GRANT SELECT (judged_until) ON pipeline TO {API}")
     for table in NEW:
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"CREATE POLICY of_every_tenant ON {table} TO mbus_ingest, mbus_alerts USING (true)")

@@ -145,6 +145,22 @@ async def test_a_silence_that_waited_to_be_judged_when_the_rules_changed_is_told
     assert await told(engine) == ["installation.stale"]
 
 
+@pytest.mark.parametrize(("stale_after", "looked_at"), [(60 * HOUR, 0), (61 * HOUR, 3)])
+async def test_a_policy_that_is_written_again_makes_due_only_what_it_changes(
+    engine: AsyncEngine, stale_after: timedelta, looked_at: int
+) -> None:
+    building = await prepared(engine, meters=2)
+    await decide(engine, building, stale_after=60 * HOUR)
+    await tick(engine, START)
+    began = (await rows(engine, "SELECT now()"))[0][0]
+    await change(engine, "UPDATE policy SET stale_after = :stale_after, note = 'why'", stale_after=stale_after)
+    due = (
+        "SELECT due_at FROM (SELECT due_at FROM installation_status UNION ALL SELECT due_at FROM gateway_status) looks"
+        " WHERE due_at BETWEEN :began AND now()"
+    )
+    assert len(await rows(engine, due, began=began)) == looked_at
+
+
 async def test_what_was_opened_quietly_is_closed_quietly_by_a_reading(engine: AsyncEngine) -> None:
     building = await prepared(engine)
     await decide(engine, building, stale_after=24 * HOUR)
