@@ -33,7 +33,7 @@ class GatewayStatus(Base):
     """What alerts thinks of a gateway. A trigger makes the row at registration; after that only alerts writes it.
 
     `due_at` is as that of an installation: when alerts looks at it again, never later than the moment at which it falls
-    silent. A silent one has none: being heard ends that.
+    silent. A silent one has none, unless rules changed or it is to be removed: being heard ends that.
     """
 
     __tablename__ = "gateway_status"

@@ -174,7 +174,8 @@ TABLES = """
 
 # What changes the rules or the registry lets alerts look again, at all that it may concern. What had been judged by
 # then is noted: what was due by the new rules before that is no news of the meter, unless it waited to be judged by the
-# old ones, which nobody has done yet. Gateways come first; alerts does not wait for one that somebody else has.
+# old ones, which nobody has done yet.
+# Gateways are locked before installations here, and after them by a fold: PostgreSQL ends one of two that meet so.
 TRIGGERS = (
     """
     CREATE FUNCTION look_again_at_installations(
