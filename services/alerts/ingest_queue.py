@@ -9,7 +9,7 @@ from uuid import UUID
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
-from aiormq.exceptions import ChannelLockedResource
+from aiormq.exceptions import ChannelAccessRefused, ChannelLockedResource
 
 from shared import topology
 from shared.broker import UNREACHABLE, broker_may_be_away
@@ -18,9 +18,15 @@ from shared.broker_connection import with_heartbeat
 ANSWER_S = 3.0
 """A broker that takes longer is as good as away."""
 
+CLOSED_WITHIN_S = 0.5
+"""A connection that takes longer to close is left to itself. Both together are less than a leader may be silent."""
+
+AWAY = "the broker could not be reached"
+REFUSED = "the broker allows alerts no look at ingest's queues (ACCESS_REFUSED)"
+
 
 class BrokerUnseenError(Exception):
-    """The broker did not answer, or was away since the last look."""
+    """The broker did not answer, or was away since the last look, or allows none; says so in words."""
 
 
 class Depth(NamedTuple):
@@ -55,23 +61,24 @@ class IngestQueue:
         return True
 
     async def close(self) -> None:
-        """Look no more; the next look connects anew."""
+        """Look no more; the next look connects anew. A broker that hangs answers this as late as all else."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*UNREACHABLE), broker_may_be_away():
-                async with asyncio.timeout(ANSWER_S):
+                async with asyncio.timeout(CLOSED_WITHIN_S):
                     await connection.close()
 
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[AbstractChannel]:
-        """A channel each time: what is not there closes it."""
+        """A channel each time: what is not there closes it. It is not closed where the connection is given up."""
         try:
             with broker_may_be_away():
                 async with asyncio.timeout(ANSWER_S):
                     if self._connection is None:
                         self._connection = await aio_pika.connect(self._url)
-                    async with self._connection.channel() as channel:
-                        yield channel
+                    channel = await self._connection.channel()
+                    yield channel
+                    await channel.close()
         except UNREACHABLE as error:
             await self.close()
-            raise BrokerUnseenError(type(error).__name__) from error
+            raise BrokerUnseenError(REFUSED if isinstance(error, ChannelAccessRefused) else AWAY) from error

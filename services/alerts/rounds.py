@@ -26,7 +26,7 @@ from services.alerts.rules.judgement import (
 from shared.clock import Clock, Monotonic
 from shared.counted import counted
 from shared.logs import get_logger
-from shared.service_database import DATABASE_FAILURES, ServiceDatabase
+from shared.service_database import DATABASE_FAILURES, ServiceDatabase, is_away
 
 BEGIN_EVERY_S = 1.0
 """How often a round begins; one that has left something to prove is followed by the next at once."""
@@ -87,6 +87,8 @@ class Rounds:
         self._followed: int | None = None
         self._trouble: Trouble | None = None
         """What was wrong since the last ruling."""
+        self._failed = False
+        """Whether the last turn ended with a failure of the database."""
         self._proven_at = 0.0
         """By the monotonic clock: all that was accepted by then is stored."""
         self._obstacle = "nothing is known of ingest yet"
@@ -114,11 +116,22 @@ class Rounds:
                 self._stand_by()
                 pause_s = LOOK_AGAIN_S
             except DATABASE_FAILURES as error:
-                self._note(Trouble(Cause.DATABASE, "the database could not be reached"), error)
+                if is_away(error):
+                    self._note(Trouble(Cause.DATABASE, "the database could not be reached"), error)
+                elif self._failed:
+                    self._note(
+                        Trouble(Cause.DATABASE, "the database refuses what rounds need: the log says why"), error
+                    )
+                else:
+                    # One statement that took too long, or found no free connection, says little.
+                    log.warning("round_failed", error=repr(error))
+                self._failed = True
                 pause_s = LOOK_AGAIN_S
             except Exception:
                 log.exception("round_failed")
                 pause_s = LOOK_AGAIN_S
+            else:
+                self._failed = False
             await asyncio.sleep(pause_s)
 
     async def _turn(self) -> float:
@@ -132,7 +145,7 @@ class Rounds:
             await self._rule(seen.round, begins=True)
             question = Round(seen.now, depth.waiting, depth.consumers, await self._answers())
         except BrokerUnseenError as error:
-            self._note(Trouble(Cause.BROKER, "the broker could not be reached"), error)
+            self._note(Trouble(Cause.BROKER, str(error)), error.__cause__)
             await self._rule(self._round)
             return BEGIN_EVERY_S
         proven = self._frontier.answered(question)
@@ -197,7 +210,7 @@ class Rounds:
         seen = await self._read()
         if seen.round != known:
             raise _LeadError
-        trouble = self._what_is_wrong(seen)
+        trouble = self._what_is_wrong(seen, proven)
         if trouble is not None:
             ruling = hold(seen.standing, trouble, seen.now)
         else:
@@ -210,23 +223,25 @@ class Rounds:
             self._round = seen.round + 1
         self._tell(seen, ruling, trouble)
 
-    def _what_is_wrong(self, seen: Seen) -> Trouble | None:
+    def _what_is_wrong(self, seen: Seen, proven: datetime | None) -> Trouble | None:
         absent = absence(seen.looked_at, seen.now)
         if absent is None:
-            return self._trouble or self._behind()
+            return self._trouble or self._behind(seen, proven)
         self._begin_anew()
         # What kept us from looking says more than that nobody did.
         return self._trouble if self._trouble is not None and absent.is_news else absent
 
-    def _behind(self) -> Trouble | None:
-        behind_s = self._monotonic() - self._proven_at
+    def _behind(self, seen: Seen, proven: datetime | None) -> Trouble | None:
+        # What stands in the row grows old whoever leads; while judgement is held it stands still.
+        unjudged = seen.standing.unjudged(proven, seen.now)
+        behind_s = self._monotonic() - self._proven_at if unjudged is None else unjudged.total_seconds()
         if behind_s <= BEHIND_AFTER.total_seconds():
             return None
         return Trouble(
             Cause.BEHIND, f"what was accepted {behind_s:.0f} s ago is not known to be stored: {self._obstacle}"
         )
 
-    def _note(self, trouble: Trouble, error: Exception | None = None) -> None:
+    def _note(self, trouble: Trouble, error: BaseException | None = None) -> None:
         log.warning("judgement_interrupted", cause=trouble.cause.value, words=trouble.words, error=repr(error))
         self._trouble = trouble
         self._begin_anew()

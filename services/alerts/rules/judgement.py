@@ -56,6 +56,12 @@ class Standing:
             return self.reason
         return f"all is well since {_time(self.healthy_since)}, and settles; before: {self.reason}"
 
+    def unjudged(self, proven: datetime | None, now: datetime) -> timedelta | None:
+        """How long the time is that is neither judged nor, as of now, `proven`; None where judgement is held."""
+        if self.reason is not None or self.judged_until is None:
+            return None
+        return now - max(self.judged_until, proven or self.judged_until)
+
 
 @dataclass(frozen=True)
 class Told:

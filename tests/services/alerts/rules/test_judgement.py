@@ -103,6 +103,14 @@ def test_when_a_clock_that_was_ahead_has_been_put_right_nothing_is_judged_beyond
     assert go_on(ahead, at(-1), NOON, settle=SETTLE).standing.judged_until == at(-1)
 
 
+def test_what_is_not_judged_is_measured_from_what_all_replicas_see_while_nothing_holds_judgement() -> None:
+    assert JUDGING.unjudged(None, at(30)) == timedelta(seconds=31)
+    assert JUDGING.unjudged(at(29), at(30)) == timedelta(seconds=1)
+    assert JUDGING.unjudged(at(-9), at(30)) == timedelta(seconds=31)
+    assert hold(JUDGING, BROKER, NOON).standing.unjudged(at(29), at(30)) is None
+    assert Standing().unjudged(at(29), at(30)) is None
+
+
 def test_who_looked_a_moment_ago_was_not_absent() -> None:
     assert absence(NOON - ABSENT_AFTER, NOON) is None
 
