@@ -49,7 +49,9 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
     rounds = Rounds(
         database, IngestQueue(broker_url), settle=timedelta(seconds=settings.settle_s), metrics=metrics, clock=clock
     )
-    watch = Watch(database, broker, rounds, metrics=metrics)
+    watch = Watch(
+        database, broker, rounds, keep_deliveries=timedelta(days=settings.keep_deliveries_days), metrics=metrics
+    )
 
     async def write(events: Sequence[ReadingsStored]) -> list[None]:
         recovered = await fold(database.engine, events)

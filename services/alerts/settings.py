@@ -24,6 +24,8 @@ class AlertsSettings(ServiceSettings, TokenSettings):
     that was moved, or when ingest was behind."""
     grace_period_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""
+    keep_deliveries_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """How long an event is kept after the broker took it; the alert that it told of is kept for ever."""
     callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 30.0
     """Of a statement that somebody waits for who called over HTTP; a policy of 100,000 meters takes some seconds."""
     rate_limit_per_s: RatePerS = 200.0

@@ -1,16 +1,18 @@
-"""The clock of alerts: again and again, judge what is due as far as that is allowed, and send what waits."""
+"""The clock of alerts: again and again, judge what is due as far as that is allowed, send what waits, tidy up."""
 
 import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from faststream.rabbit import RabbitBroker
 
 from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.gateways import sweep_gateways
+from services.alerts.operations.retention import remove_delivered
 from services.alerts.operations.sweeping import sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.rounds import Rounds
@@ -23,6 +25,9 @@ from shared.service_database import ServiceDatabase
 TICK_S = 0.5
 """What has become due, or is to be sent, waits no longer for being looked at."""
 
+REMOVE_EVERY_S = 60.0
+"""What was delivered long ago may stay a little longer."""
+
 FAILS_AFTER_S = 30.0
 """Judgement that has failed each time for so long is no passing trouble: it is told."""
 
@@ -33,7 +38,10 @@ log = get_logger(__name__)
 
 
 class Watch:
-    """Sweeps and delivers for as long as `running()` lasts. A slow delivery holds up no sweep, and no round."""
+    """Sweeps and delivers for as long as `running()` lasts. A slow delivery holds up no sweep, and no round.
+
+    Events that were delivered longer ago than `keep_deliveries` are removed.
+    """
 
     def __init__(
         self,
@@ -41,12 +49,14 @@ class Watch:
         broker: RabbitBroker,
         rounds: Rounds,
         *,
+        keep_deliveries: timedelta,
         metrics: AlertsMetrics,
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._database = database
         self._broker = broker
         self._rounds = rounds
+        self._keep_deliveries = keep_deliveries
         self._metrics = metrics
         self._monotonic = monotonic
         self._seen: Seen | None = None
@@ -58,11 +68,14 @@ class Watch:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Lead or follow the rounds, judge and send in the background until the block ends."""
+        """Lead or follow the rounds, judge, send and tidy up in the background until the block ends."""
         async with self._rounds.running():
             tasks = {
                 asyncio.create_task(_again_and_again(self.judge, self._rounds.moved), name="judge"),
                 asyncio.create_task(_again_and_again(self._deliver, self._made), name="deliver"),
+                asyncio.create_task(
+                    _again_and_again(self._tidy_up, asyncio.Event(), every_s=REMOVE_EVERY_S), name="tidy up"
+                ),
             }
             try:
                 yield
@@ -120,8 +133,16 @@ class Watch:
         """Send what waits."""
         self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker))
 
+    async def _tidy_up(self) -> None:
+        """Remove what was sent long ago."""
+        removed = await remove_delivered(self._database.engine, kept=self._keep_deliveries)
+        if removed:
+            log.info("old_deliveries_removed", count=removed)
 
-async def _again_and_again(step: Callable[[], Awaitable[None]], at_once: asyncio.Event) -> None:
+
+async def _again_and_again(
+    step: Callable[[], Awaitable[None]], at_once: asyncio.Event, *, every_s: float = TICK_S
+) -> None:
     while True:
         at_once.clear()
         try:
@@ -134,4 +155,4 @@ async def _again_and_again(step: Callable[[], Awaitable[None]], at_once: asyncio
                 log.warning("tick_failed", error=repr(error))
             at_once.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(at_once.wait(), TICK_S)
+            await asyncio.wait_for(at_once.wait(), every_s)

@@ -91,6 +91,7 @@ class Delivery(Base):
     __table_args__ = (
         CheckConstraint("(alert_id IS NULL) = (tenant_id IS NULL)", name="of_a_tenant_or_of_operators"),
         Index("ix_delivery_pending", "next_attempt_at", postgresql_where=text("delivered_at IS NULL")),
+        Index("ix_delivery_delivered", "delivered_at", postgresql_where=text("delivered_at IS NOT NULL")),
         Index("ix_delivery_alert_id", "alert_id"),
     )
 

@@ -207,7 +207,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             **dict.fromkeys(("installation_status", "gateway_status", "pipeline"), "SELECT UPDATE"),
             "ingest_session": "DELETE SELECT",
             "alert": "INSERT SELECT UPDATE",
-            "delivery": "INSERT SELECT UPDATE",
+            "delivery": "DELETE INSERT SELECT UPDATE",
         },
         "mbus_alerts_api": {
             **dict.fromkeys(("tenant", "property", "unit", "gateway", "meter_installation", "alert"), "SELECT"),

@@ -29,7 +29,9 @@ async def test_judgement_that_fails_each_time_is_told_until_it_goes_well_again(
     rounds = Rounds(service, queue, settle=timedelta(0), metrics=metrics, clock=utc_now)
     broker = create_broker(vhost.alerts_url, app_id="test", prefetch=1, graceful_timeout_s=0)
     time = [0.0]
-    watch = Watch(service, broker, rounds, metrics=metrics, monotonic=lambda: time[0])
+    watch = Watch(
+        service, broker, rounds, keep_deliveries=timedelta(days=30), metrics=metrics, monotonic=lambda: time[0]
+    )
     # Somebody leads, and will for as long as this test takes.
     await change(engine, "UPDATE pipeline SET looked_at = now() + interval '1 hour', judged_until = now()")
 
