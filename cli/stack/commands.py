@@ -49,7 +49,7 @@ def down(
 
 
 def status() -> None:
-    """Say what runs, since when and where, what waits in the queues, and how much is stored.
+    """Say what runs, since when and where, what waits in the queues, how much is stored, and up to when is judged.
 
     Exit code 1 when something that should run does not, or is not ready.
     """
@@ -100,3 +100,5 @@ def _print_status(found: Status) -> None:
         ]
         numbers.add_row(*cells)
     console.print(numbers)
+    for subject, how in found.judgement.rows:
+        console.print(f"{subject} is {how}" if found.judgement.known else f"{subject}: {how}", highlight=False)

@@ -19,6 +19,7 @@ from cli.stack.env_file import read_env_file
 from cli.stack.programs import ENDINGS
 from cli.stack.services import SERVICES, is_ready
 from cli.stack.state import Servers, State, load_state
+from services.alerts.queries.pipeline import read_pipeline
 from shared import topology
 from shared.database import open_engine
 
@@ -46,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Pairs of a name and a number; or, not `known`, of a server's name and why it does not tell."""
+    """Pairs of a name and a number, or words; or, not `known`, of a server's name and why it does not tell."""
 
     rows: list[tuple[str, str]]
     known: bool = True
@@ -54,15 +55,17 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Status:
-    """What should run and how it does, what waits in the queues, and what lies in the database.
+    """What should run and how it does, what waits in the queues, what lies in the database, and up to when is judged.
 
-    Of a stack that was stopped nothing should run, and all of the three are empty.
+    Of a stack that was stopped nothing should run, and all of these are empty. Judgement that is held is not unwell: it
+    is what should be after a start.
     """
 
     servers: str
     programs: list[Line]
     queues: Numbers
     stored: Numbers
+    judgement: Numbers
 
     @property
     def is_well(self) -> bool:
@@ -79,8 +82,9 @@ def look(checkout: Checkout) -> Status | None:
     programs = list(_programs(state, state.servers)) if state.processes else []
     if state.servers.mode == "docker":
         programs += [_container(it) for it in compose.status(checkout.root)]
-    queues, stored = asyncio.run(_numbers(variables)) if programs and variables else (Numbers([]), Numbers([]))
-    return Status(str(state.servers), programs, queues, stored)
+    if not programs or not variables:
+        return Status(str(state.servers), programs, Numbers([]), Numbers([]), Numbers([]))
+    return Status(str(state.servers), programs, *asyncio.run(_numbers(variables)))
 
 
 def is_down(checkout: Checkout) -> bool:
@@ -118,13 +122,13 @@ def _container(it: Container) -> Line:
     return Line(it.service, it.complaint or it.state, is_well, port=", ".join(map(str, sorted(it.ports))))
 
 
-async def _numbers(variables: dict[str, str]) -> tuple[Numbers, Numbers]:
-    """How much waits in the queues and lies in the database."""
-    queues, stored = await asyncio.gather(
+async def _numbers(variables: dict[str, str]) -> tuple[Numbers, Numbers, Numbers]:
+    """How much waits in the queues and lies in the database, and up to when silence is judged."""
+    return await asyncio.gather(
         _or_why(_depths(variables["MBUS_BROKER_URL"]), "RabbitMQ"),
         _or_why(_counts(variables["MBUS_DATABASE_URL"]), "PostgreSQL"),
+        _or_why(_judgement(variables["MBUS_DATABASE_URL"]), "Silence"),
     )
-    return queues, stored
 
 
 async def _depths(broker_url: str) -> list[tuple[str, str]]:
@@ -137,6 +141,11 @@ async def _depths(broker_url: str) -> list[tuple[str, str]]:
 async def _counts(database_url: str) -> list[tuple[str, str]]:
     async with open_engine(database_url, application_name="mbus-status") as engine, engine.connect() as connection:
         return [(name, f"{await connection.scalar(text(count)):,}") for name, count in STORED.items()]
+
+
+async def _judgement(database_url: str) -> list[tuple[str, str]]:
+    async with open_engine(database_url, application_name="mbus-status") as engine:
+        return [("Silence", (await read_pipeline(engine)).in_words)]
 
 
 async def _or_why(numbers: Coroutine[Any, Any, list[tuple[str, str]]], server: str) -> Numbers:

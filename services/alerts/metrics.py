@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.alerts.rules.judgement import Cause
+from shared.models import GatewayState, InstallationState
 
 
 class AlertsMetrics:
@@ -13,6 +14,13 @@ class AlertsMetrics:
         self.transitions = Counter(
             "mbus_alerts_transitions", "Installations that changed their state", ["to"], registry=registry
         )
+        self.gateway_transitions = Counter(
+            "mbus_alerts_gateway_transitions", "Gateways that changed their state", ["to"], registry=registry
+        )
+        for state in (InstallationState.STALE, InstallationState.FRESH):
+            self.transitions.labels(state.value)
+        for gateway_state in GatewayState:
+            self.gateway_transitions.labels(gateway_state.value)
         self.delivered = Counter("mbus_alerts_deliveries", "Alert events published", registry=registry)
         self.judging = Gauge(
             "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held or fails", registry=registry

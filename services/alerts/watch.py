@@ -11,15 +11,15 @@ from faststream.rabbit import RabbitBroker
 
 from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
-from services.alerts.operations.gateways import sweep_gateways
+from services.alerts.operations.gateways import GatewaysSwept, sweep_gateways
 from services.alerts.operations.retention import remove_delivered
-from services.alerts.operations.sweeping import sweep
+from services.alerts.operations.sweeping import Swept, sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.rounds import Rounds
 from shared.clock import Monotonic
 from shared.database_errors import refuses_data
 from shared.logs import get_logger
-from shared.models import InstallationState
+from shared.models import GatewayState, InstallationState
 from shared.service_database import ServiceDatabase
 
 TICK_S = 0.5
@@ -90,10 +90,7 @@ class Watch:
             return f"fails each time for longer than {FAILS_AFTER_S:.0f} s: the log says why (tick_failed)"
         if self._seen is None:
             return "not known: the database has not said yet"
-        until = self._seen.judge_until
-        if until is not None:
-            return f"judged until {until:%Y-%m-%d %H:%M:%S}Z"
-        return f"held: {self._seen.standing.in_words or 'nobody looks at the pipeline'}"
+        return self._seen.in_words
 
     async def judge(self) -> None:
         """Judge what is due, if that is allowed now. What goes wrong is raised, and told when it does not pass."""
@@ -124,10 +121,22 @@ class Watch:
         swept = await sweep(self._database.engine, until, seen.now, batches=BATCHES)
         if swept.unfinished:
             self._rounds.moved.set()
-        if gateways.silent or gateways.back or swept.stale:
-            log.info("swept", stale=swept.stale, gateways_silent=gateways.silent, gateways_back=gateways.back)
+        if gateways.silent or gateways.back or swept.stale or swept.fresh:
+            log.info(
+                "swept",
+                stale=swept.stale,
+                fresh=swept.fresh,
+                gateways_silent=gateways.silent,
+                gateways_back=gateways.back,
+            )
             self._made.set()
+        self._count(gateways, swept)
+
+    def _count(self, gateways: GatewaysSwept, swept: Swept) -> None:
         self._metrics.transitions.labels(InstallationState.STALE.value).inc(swept.stale)
+        self._metrics.transitions.labels(InstallationState.FRESH.value).inc(swept.fresh)
+        self._metrics.gateway_transitions.labels(GatewayState.SILENT.value).inc(gateways.silent)
+        self._metrics.gateway_transitions.labels(GatewayState.HEARD.value).inc(gateways.back)
 
     async def _deliver(self) -> None:
         """Send what waits."""

@@ -25,8 +25,8 @@ class IngestSettings(ServiceSettings):
     trust_broker_stamps: bool = False
     """Whether the broker stamps every message with when it accepted it (deploy/rabbitmq). Where it does not, a sender
     could, and is not believed."""
-    replay_interval_s: Annotated[float, Field(gt=0)] = 5.0
+    replay_interval_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] = 5.0
     """How often it looks whether what quarantined readings wait for has been registered; less often where that takes
     long."""
-    grace_period_s: Annotated[float, Field(gt=0)] = 15.0
+    grace_period_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""

@@ -24,7 +24,7 @@ from shared.http.tokens import Caller
 
 SNOOZE_MAX = timedelta(days=90)
 
-CLOSED = "The alert is closed: what was silent has been heard, or is no more."
+CLOSED = "The alert is closed: `closed_because` says why."
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -31,6 +31,13 @@ class Seen:
         if self.looked_at is None or self.now - self.looked_at > ABSENT_AFTER or self.standing.reason is not None:
             return None
         return self.standing.judged_until
+
+    @property
+    def in_words(self) -> str:
+        """The same, and why, for an operator."""
+        if self.judge_until is not None:
+            return f"judged until {self.judge_until.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+        return f"held: {self.standing.in_words or 'nobody looks at the pipeline'}"
 
 
 @dataclass(frozen=True)

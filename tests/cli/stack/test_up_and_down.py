@@ -124,6 +124,9 @@ async def test_the_life_of_a_stack(stack: Stack, database: Database) -> None:
         "simulator": "runs"
     }
     assert {name for name, _ in status.queues.rows} == {"ingest.readings", "alerts.readings-stored", "dead-letters"}
+    [(subject, how)] = status.judgement.rows
+    assert subject == "Silence"
+    assert how.startswith(("held: ", "judged until "))
     assert status.is_well
 
     await stack.down()
