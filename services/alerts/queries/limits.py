@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, func, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, func, literal_column, select, true
 
 from services.alerts.queries.compiled import NamedRecord
 from services.alerts.rules.limits import Limit
@@ -14,6 +14,9 @@ from shared.logs import get_logger
 from shared.models import MeterInstallation, Policy, Tenant, Unit
 
 POLICIES = Policy.__table__
+
+ONE: ColumnElement[int] = literal_column("1")
+"""Written into the statement, so that the planner knows it."""
 
 log = get_logger(__name__)
 
@@ -24,8 +27,9 @@ def limited(statement: Select[*tuple[Any, ...]], policies: FromClause = POLICIES
     Also `policy_id`: the one that holds, None for the tenant's limit. Other `policies` than there are, such as a common
     table expression of the same columns, show what a change of them would make.
     """
-    chosen = policies.alias("chosen")
-    return statement.outerjoin(chosen, chosen.c.id == _most_specific(policies)).add_columns(
+    # The limit keeps it a look at one row for each installation: a join is planned as all policies, read for a batch.
+    chosen = select(policies).where(policies.c.id == most_specific(policies)).limit(ONE).lateral("chosen")
+    return statement.outerjoin(chosen, true()).add_columns(
         chosen.c.id.label("policy_id"),
         func.coalesce(chosen.c.stale_after, Tenant.stale_after).label("limit_stale_after"),
         chosen.c.quiet_weekdays.label("limit_quiet_weekdays"),
@@ -58,8 +62,11 @@ def _quiet_times(weekdays: frozenset[int], hours: tuple[time, time] | None, time
         return None
 
 
-def _most_specific(policies: FromClause) -> ColumnElement[UUID | None]:
-    """Each place to look is one row of a unique index; the next is looked at only where there is none."""
+def most_specific(policies: FromClause) -> ColumnElement[UUID | None]:
+    """The id of the one that holds. Each place to look is one row of a unique index, the next only where it has none.
+
+    For a statement that has `MeterInstallation` and `Unit`.
+    """
     policy = policies.alias("policy_of_target")
 
     def of(*conditions: ColumnElement[bool]) -> ColumnElement[UUID | None]:
