@@ -20,7 +20,7 @@ from shared.logs import get_logger
 from shared.models import IngestSession, Pipeline
 from shared.service_database import DATABASE_FAILURES, ServiceDatabase
 
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.1
 """How often it looks for a new round, and whether one can be answered."""
 
 BEAT_EVERY_S = 1.0
