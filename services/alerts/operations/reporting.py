@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import UUID
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import any_, bindparam, select, text, update
@@ -70,6 +71,38 @@ ENQUEUE = text(
 )
 
 
+class Judged(Protocol):
+    """An installation or a gateway that was looked at, with what becomes of its alert."""
+
+    @property
+    def consequence(self) -> Consequence:
+        """What becomes of its alert."""
+
+    @property
+    def alert_before(self) -> UUID | None:
+        """The alert that has been open."""
+
+    @property
+    def alert_id(self) -> UUID | None:
+        """The alert that is open from now on: see `alert_after`."""
+
+    def opening(self, alert_id: UUID) -> "Opening":
+        """Its alert, where one is opened."""
+
+
+J = TypeVar("J", bound=Judged)
+
+
+@dataclass(frozen=True)
+class News(Generic[J]):
+    """That a silence has begun, or has ended."""
+
+    of: J
+    alert_id: UUID
+    silent_since: datetime
+    """When it began, in both."""
+
+
 @dataclass(frozen=True)
 class Opening:
     """An alert to open; it is of an installation or of a gateway. `since` is when the silence began."""
@@ -88,8 +121,59 @@ class Opening:
         return AlertType.GATEWAY_SILENT if self.installation_id is None else AlertType.INSTALLATION_STALE
 
 
-async def open_alerts(connection: AsyncConnection, openings: Sequence[Opening], now: datetime) -> None:
-    """Write the alerts; whose opening is news is the caller's to tell."""
+def alert_after(consequence: Consequence, before: UUID | None) -> UUID | None:
+    """The alert that is open from now on, where `before` was; a new one has another id at each call."""
+    if consequence in OPENED:
+        return uuid4()
+    return None if consequence in CLOSED else before
+
+
+async def report(
+    connection: AsyncConnection, judged: Sequence[J], now: datetime
+) -> tuple[list[News[J]], list[News[J]]]:
+    """Open and close the alerts; returns which silences have begun and which have ended, as far as that is news.
+
+    The beginning is news when silence is what opened the alert; the end, when the beginning was and being heard is what
+    closed it.
+    """
+    opened = [
+        (one, one.opening(alert_id))
+        for one in judged
+        if one.consequence in OPENED and (alert_id := one.alert_id) is not None
+    ]
+    closed = {
+        alert_id: one for one in judged if one.consequence in CLOSED and (alert_id := one.alert_before) is not None
+    }
+    await _open(connection, [opening for _, opening in opened], now)
+    told = await _close(connection, {alert_id: CLOSED[one.consequence] for alert_id, one in closed.items()}, now)
+    begun = [
+        News(one, opening.alert_id, opening.since)
+        for one, opening in opened
+        if opening.because is OpenedBecause.SILENCE
+    ]
+    ended = [News(closed[alert_id], alert_id, silent_since) for alert_id, silent_since in told.items()]
+    return begun, ended
+
+
+async def enqueue(
+    connection: AsyncConnection, events: Sequence[InstallationAlertEvent] | Sequence[GatewayAlertEvent]
+) -> None:
+    """Make the deliveries of `events`."""
+    if events:
+        await connection.execute(
+            ENQUEUE,
+            {
+                "ids": [UUID(event.id) for event in events],
+                "alert_ids": [event.data.alert_id for event in events],
+                "tenant_ids": [event.data.tenant_id for event in events],
+                "types": [event.type for event in events],
+                "events": [msgspec.json.encode(event).decode() for event in events],
+                "made": [event.time for event in events],
+            },
+        )
+
+
+async def _open(connection: AsyncConnection, openings: Sequence[Opening], now: datetime) -> None:
     if openings:
         await connection.execute(
             OPEN,
@@ -107,13 +191,10 @@ async def open_alerts(connection: AsyncConnection, openings: Sequence[Opening], 
         )
 
 
-async def close_alerts(
+async def _close(
     connection: AsyncConnection, closings: Mapping[UUID, ClosedBecause], now: datetime
 ) -> dict[UUID, datetime]:
-    """Close the alerts; returns those whose end is news, with when their silence began.
-
-    It is news when the silence was, and being heard ended it.
-    """
+    """Returns those whose end is news, with when their silence began."""
     if not closings:
         return {}
     known = await connection.execute(
@@ -134,21 +215,3 @@ async def close_alerts(
         [{"alert_id": alert_id, "at": now, "because": because.value} for alert_id, because in closings.items()],
     )
     return told
-
-
-async def enqueue(
-    connection: AsyncConnection, events: Sequence[InstallationAlertEvent] | Sequence[GatewayAlertEvent]
-) -> None:
-    """Make the deliveries of `events`."""
-    if events:
-        await connection.execute(
-            ENQUEUE,
-            {
-                "ids": [UUID(event.id) for event in events],
-                "alert_ids": [event.data.alert_id for event in events],
-                "tenant_ids": [event.data.tenant_id for event in events],
-                "types": [event.type for event in events],
-                "events": [msgspec.json.encode(event).decode() for event in events],
-                "made": [event.time for event in events],
-            },
-        )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
 
 from services.alerts.events import installation_event
-from services.alerts.operations.reporting import CLOSED, OPENED, Opening, close_alerts, enqueue, open_alerts
+from services.alerts.operations.reporting import OPENED, Opening, alert_after, enqueue, report
 from services.alerts.queries.stored import first_after
 from services.alerts.queries.subjects import Subject
-from services.alerts.rules.staleness import Verdict
+from services.alerts.rules.staleness import Consequence, Verdict
 from shared.messages.alert_events import AlertEventType
-from shared.models import InstallationState, OpenedBecause
+from shared.models import InstallationState
 
 MOMENT = DateTime(timezone=True)
 
@@ -66,51 +66,59 @@ class Transition:
         """Since when it is in the state that it is in from now on."""
         return self.since if self.changes_state else self.subject.state_since
 
+    @property
+    def consequence(self) -> Consequence:
+        """What becomes of its alert."""
+        return self.verdict.alert
+
+    @property
+    def alert_before(self) -> UUID | None:
+        """The alert that has been open."""
+        return self.subject.alert_id
+
     @cached_property
     def alert_id(self) -> UUID | None:
         """The alert that is open from now on."""
-        if self.verdict.alert in OPENED:
-            return uuid4()
-        return None if self.verdict.alert in CLOSED else self.subject.alert_id
+        return alert_after(self.consequence, self.alert_before)
+
+    def opening(self, alert_id: UUID) -> Opening:
+        """Its alert, where one is opened."""
+        return Opening(
+            alert_id=alert_id,
+            tenant_id=self.subject.tenant_id,
+            because=OPENED[self.consequence],
+            since=self.subject.silence.silent_since,
+            last_reading_at=self.subject.silence.last_reading_at,
+            installation_id=self.subject.installation_id,
+        )
 
 
 async def write(connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
     """Write down what became of installations that the caller has locked, and what is to be told of it."""
     if not transitions:
         return
-    openings = [
-        _opening(one, alert_id)
-        for one in transitions
-        if one.verdict.alert in OPENED and (alert_id := one.alert_id) is not None
-    ]
-    await open_alerts(connection, openings, now)
-    closing = {one.subject.alert_id: one for one in transitions if one.verdict.alert in CLOSED and one.subject.alert_id}
-    told = await close_alerts(
-        connection, {alert_id: CLOSED[one.verdict.alert] for alert_id, one in closing.items()}, now
-    )
+    begun, ended = await report(connection, transitions, now)
     await connection.execute(SET_STATUS, _columns(transitions))
-    by_alert = {one.alert_id: one for one in transitions}
     stale = [
         installation_event(
             AlertEventType.INSTALLATION_STALE,
-            by_alert[one.alert_id].subject,
-            alert_id=one.alert_id,
-            silent_since=one.since,
+            news.of.subject,
+            alert_id=news.alert_id,
+            silent_since=news.silent_since,
             now=now,
         )
-        for one in openings
-        if one.because is OpenedBecause.SILENCE
+        for news in begun
     ]
     recovered = [
         installation_event(
             AlertEventType.INSTALLATION_RECOVERED,
-            closing[alert_id].subject,
-            alert_id=alert_id,
-            silent_since=silent_since,
-            ended_at=closing[alert_id].state_since,
+            news.of.subject,
+            alert_id=news.alert_id,
+            silent_since=news.silent_since,
+            ended_at=news.of.state_since,
             now=now,
         )
-        for alert_id, silent_since in told.items()
+        for news in ended
     ]
     await enqueue(connection, [*stale, *recovered])
 
@@ -132,18 +140,6 @@ async def fresh_since(connection: AsyncConnection, subjects: Sequence[Subject]) 
         for installation_id, last in newest.items()
         if last is not None
     }
-
-
-def _opening(one: Transition, alert_id: UUID) -> Opening:
-    subject = one.subject
-    return Opening(
-        alert_id=alert_id,
-        tenant_id=subject.tenant_id,
-        because=OPENED[one.verdict.alert],
-        since=subject.silence.silent_since,
-        last_reading_at=subject.silence.last_reading_at,
-        installation_id=subject.installation_id,
-    )
 
 
 def _columns(transitions: Sequence[Transition]) -> dict[str, list[object]]:

@@ -56,6 +56,11 @@ class GatewayVerdict:
     due_at: datetime | None
     alert: Consequence = Consequence.NOTHING
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether nothing is held against it."""
+        return self.state is GatewayState.HEARD
+
 
 def on_the_clock(silence: GatewaySilence, until: datetime) -> GatewayVerdict:
     """What becomes of a gateway that was to be looked at, or of a silent one that was heard; all is known by `until`.
