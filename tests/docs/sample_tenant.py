@@ -139,3 +139,10 @@ async def create_sample_alerts(engine: AsyncEngine) -> None:
         for alert in (stale, silent):
             what = {"id": id_of(f"alert {alert['type']}"), "tenant_id": TENANT_ID, "opened_because": "silence"}
             session.add(Alert(**what, **alert))
+        await session.flush()
+        await session.execute(
+            text(
+                "UPDATE installation_status s SET alert_id = a.id FROM alert a"
+                " WHERE a.installation_id = s.installation_id"
+            )
+        )

@@ -28,7 +28,8 @@ from shared.http.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, page_answer
 from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
 from shared.http.repeated import TIMES_MAX
-from shared.http.tenant_database import TenantDatabase
+from shared.http.tenant_database import SHARE_WAIT_S, TenantDatabase
+from shared.http.tenant_share import TenantShare
 from shared.http.tokens import Caller
 from shared.models import Medium
 
@@ -61,6 +62,7 @@ async def which_policies(
 def policies_router(database: TenantDatabase, reader: Authenticate, writer: Authenticate, *, clock: Clock) -> APIRouter:
     """Routes about policies; `reader` and `writer` are the callers that may read and change them."""
     router = APIRouter(tags=["policies"])
+    previews = TenantShare(1, wait_s=SHARE_WAIT_S)
 
     @router.get(
         "/policies",
@@ -107,7 +109,7 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         summary="What a change of a policy would do",
         description="Of `policy` as a new one, or in place of the one with `policy_id`; of removing that one where "
         "there is no `policy`. Nothing is changed. It is worked out by what had been judged a moment ago; a meter "
-        "that is heard meanwhile is no longer silent.",
+        "that is heard meanwhile is no longer silent. One preview of a tenant is made at a time.",
         response_model=Preview,
         responses=problems(404, missing="policy"),
     )
@@ -117,8 +119,11 @@ def policies_router(database: TenantDatabase, reader: Authenticate, writer: Auth
         if body.policy is None and body.policy_id is None:
             raise BadFieldsError([FieldError("body", "policy", "is missing: give it, or policy_id, or both")])
         wanted = None if body.policy is None else checked(body.policy, "policy.")
-        with _refusing("policy."):
-            found = await preview(database, reach=caller.reach, policy_id=body.policy_id, wanted=wanted, now=clock())
+        async with previews.place(caller.reach.tenant_id):
+            with _refusing("policy."):
+                found = await preview(
+                    database, reach=caller.reach, policy_id=body.policy_id, wanted=wanted, now=clock()
+                )
         return json_answer(found)
 
     @router.get(

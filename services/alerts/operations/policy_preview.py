@@ -1,34 +1,57 @@
-"""What a change of policies would make of the meters that it concerns: worked out by the rules; nothing is written.
+"""What a change of policies would make of meters and gateways: worked out by the rules; nothing is written.
 
-The change is laid over the policies that there are. So the statement of the sweep says which of them would hold for a
-meter, and its rules say whether that would be silent for too long.
+The gateways first, as in a sweep: the limit of one hangs on those of its meters, and a meter behind a silent one is not
+reported. Neither meters nor gateways are in memory all at once, however many there are.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nsmallest
-from typing import Any
-from uuid import UUID, uuid4
+from typing import Generic, TypeVar
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, cast, literal, or_, select, true, union_all
+from sqlalchemy import select
 
 from services.alerts.operations.policies import changeable, check_target
+from services.alerts.operations.reporting import OPENED
 from services.alerts.queries.compiled import NamedRecord, compiled
-from services.alerts.queries.limits import POLICIES, limit_of, limited
-from services.alerts.queries.policy_fields import Policy, PolicyBody
-from services.alerts.queries.preview_fields import Preview, PreviewedInstallation, PreviewedInstallations
+from services.alerts.queries.gateways import silence_of, together
+from services.alerts.queries.limits import limit_of
+from services.alerts.queries.policy_change import (
+    PolicyChange,
+    concerned,
+    gateways_in_use,
+    limits_then,
+    shown_gateways,
+    shown_installations,
+)
+from services.alerts.queries.policy_fields import PolicyBody
+from services.alerts.queries.preview_fields import (
+    Preview,
+    PreviewedGateway,
+    PreviewedGateways,
+    PreviewedInstallation,
+    PreviewedInstallations,
+)
+from services.alerts.rules import gateways as of_gateways
+from services.alerts.rules import staleness
 from services.alerts.rules.limits import Limit
-from services.alerts.rules.staleness import Gateways, Silence, on_the_clock
+from services.alerts.rules.staleness import Gateways, Silence
 from shared.http.reach import Reach
 from shared.http.tenant_database import Connection, TenantDatabase
-from shared.models import InstallationState, InstallationStatus, MeterInstallation, Pipeline, Property, Tenant, Unit
+from shared.models import GatewayState, InstallationState, Pipeline
 
 AT_A_TIME = 5000
 """Meters in memory at once."""
 
 SAMPLE = 10
+
+STALE = InstallationState.STALE
+
+Key = TypeVar("Key", UUID, str)
 
 
 class NoPolicyError(Exception):
@@ -36,12 +59,42 @@ class NoPolicyError(Exception):
 
 
 @dataclass
+class Longest(Generic[Key]):
+    """How many were found, and the longest silent of them: since when, and which."""
+
+    count: int = 0
+    first: list[tuple[datetime, Key]] = field(default_factory=list)
+
+    def add(self, found: list[tuple[datetime, Key]]) -> None:
+        """Count some more."""
+        self.count += len(found)
+        self.first = nsmallest(SAMPLE, self.first + found)
+
+    @property
+    def keys(self) -> list[Key]:
+        """The longest silent, in that order."""
+        return [key for _, key in self.first]
+
+
+@dataclass
 class Changes:
-    """What was found so far: how many it holds for, and which change their state, each with since when it is silent."""
+    """What was found so far: for how many meters a policy of the change holds, and whose state would be another."""
 
     installations: int = 0
-    becoming_stale: list[tuple[datetime, UUID]] = field(default_factory=list)
-    no_longer_stale: list[tuple[datetime, UUID]] = field(default_factory=list)
+    becoming_stale: Longest[UUID] = field(default_factory=Longest)
+    suppressed: Longest[UUID] = field(default_factory=Longest)
+    no_longer_stale: Longest[UUID] = field(default_factory=Longest)
+    gateways_becoming_silent: Longest[str] = field(default_factory=Longest)
+    gateways_no_longer_silent: Longest[str] = field(default_factory=Longest)
+
+
+@dataclass
+class Standing:
+    """How the gateways that were looked at would stand, those in use; and which are silent now and would be heard."""
+
+    looked_at: set[str] = field(default_factory=set)
+    states: dict[str, Gateways] = field(default_factory=dict)
+    back: set[str] = field(default_factory=set)
 
 
 async def preview(
@@ -59,133 +112,113 @@ async def preview(
             raise NoPolicyError
         if wanted is not None:
             await check_target(connection, reach, wanted)
-        changes = await _changes(connection, reach, replaced, wanted, now)
+        until = await connection.fetchval(*compiled(select(Pipeline.judged_until))) or now
+        changes = await _changes(connection, PolicyChange(reach, replaced, wanted), until)
         return Preview(
             installations=changes.installations,
-            becoming_stale=await _sampled(connection, reach, changes.becoming_stale),
-            no_longer_stale=await _sampled(connection, reach, changes.no_longer_stale),
+            becoming_stale=await _installations(connection, reach, changes.becoming_stale),
+            suppressed=await _installations(connection, reach, changes.suppressed),
+            no_longer_stale=await _installations(connection, reach, changes.no_longer_stale),
+            gateways_becoming_silent=await _gateways(connection, reach, changes.gateways_becoming_silent),
+            gateways_no_longer_silent=await _gateways(connection, reach, changes.gateways_no_longer_silent),
         )
 
 
-async def _changes(
-    connection: Connection, reach: Reach, replaced: Policy | None, wanted: PolicyBody | None, now: datetime
-) -> Changes:
-    until = await connection.fetchval(*compiled(select(Pipeline.judged_until))) or now
-    policy_id = uuid4() if replaced is None else replaced.id
-    held = frozenset[UUID]() if replaced is None else await _held_by(connection, reach, replaced)
-    targets = [target for target in (replaced, wanted) if target is not None]
-    then = limited(_judged(reach, targets), _policies(reach, policy_id, wanted))
-    changes, limits = Changes(), dict[UUID | None, Limit]()
-    cursor = await connection.cursor(*compiled(then), record_class=NamedRecord)
+async def _changes(connection: Connection, change: PolicyChange, until: datetime) -> Changes:
+    changes, standing = Changes(), Standing()
+    cursor = await connection.cursor(*compiled(concerned(change, until)), record_class=NamedRecord)
     while rows := await cursor.fetch(AT_A_TIME):
-        concerned = [row for row in rows if row["policy_id"] == policy_id or row["installation_id"] in held]
+        new = sorted({one for row in rows for one in _gateway_ids(row)} - standing.looked_at)
+        if new:
+            limits = await _limits(connection, change, new, until)
+            in_use = await connection.fetch(*compiled(gateways_in_use(change, new, until)), record_class=NamedRecord)
+            await asyncio.to_thread(_judge_gateways, in_use, limits, until, standing, changes)
+            standing.looked_at.update(new)
         # In a thread: 5,000 take a tenth of a second, in which a sweep or another caller need not wait.
-        await asyncio.to_thread(_judge, concerned, until, limits, changes)
+        await asyncio.to_thread(_judge_installations, rows, standing, until, changes)
     return changes
 
 
-async def _held_by(connection: Connection, reach: Reach, policy: Policy) -> frozenset[UUID]:
-    """The installations for which the policy holds now."""
-    rows = await connection.fetch(*compiled(limited(_judged(reach, [policy]), POLICIES)))
-    return frozenset(row["installation_id"] for row in rows if row["policy_id"] == policy.id)
+async def _limits(
+    connection: Connection, change: PolicyChange, gateway_ids: Sequence[str], until: datetime
+) -> dict[str, set[Limit]]:
+    """The limits that the meters of each gateway would have."""
+    limits: dict[str, set[Limit]] = defaultdict(set)
+
+    def note(rows: Sequence[NamedRecord]) -> None:
+        for row in rows:
+            limits[row["gateway_id"]].add(limit_of(row))
+
+    cursor = await connection.cursor(*compiled(limits_then(change, gateway_ids, until)), record_class=NamedRecord)
+    while rows := await cursor.fetch(AT_A_TIME):
+        await asyncio.to_thread(note, rows)
+    return limits
 
 
-def _judged(reach: Reach, targets: Sequence[Policy | PolicyBody]) -> Select[*tuple[Any, ...]]:
-    """The undeleted installations within reach that any of `targets` is of, with what the rules need to know."""
-    return (
-        select(
-            InstallationStatus.installation_id,
-            InstallationStatus.state,
-            InstallationStatus.last_reading_at,
-            InstallationStatus.registered_at,
-            InstallationStatus.judged_from,
-            MeterInstallation.installed_at,
-        )
-        .join(MeterInstallation, MeterInstallation.id == InstallationStatus.installation_id)
-        .join(Unit, Unit.id == MeterInstallation.unit_id)
-        .join(Tenant, Tenant.id == MeterInstallation.tenant_id)
-        .where(*_within(reach), MeterInstallation.deleted_at.is_(None), or_(*map(_is_of, targets)))
-    )
+def _gateway_ids(row: NamedRecord) -> set[str]:
+    return {one for one in (row["expected_gateway_id"], row["last_gateway_id"]) if one is not None}
 
 
-def _within(reach: Reach) -> tuple[ColumnElement[bool], ...]:
-    """The first of the two locks on what a caller may see."""
-    of_tenant = MeterInstallation.tenant_id == reach.tenant_id
-    return (of_tenant,) if reach.property_ids is None else (of_tenant, Unit.property_id.in_(sorted(reach.property_ids)))
+def _judge_gateways(
+    rows: Sequence[NamedRecord],
+    limits: dict[str, set[Limit]],
+    until: datetime,
+    standing: Standing,
+    changes: Changes,
+) -> None:
+    silent, back = list[tuple[datetime, str]](), list[tuple[datetime, str]]()
+    for row in rows:
+        gateway_id = row["gateway_id"]
+        silence = silence_of(row, frozenset(limits[gateway_id]))
+        would_be = of_gateways.on_the_clock(silence, until).state
+        standing.states[gateway_id] = Gateways.HEARD if would_be is GatewayState.HEARD else Gateways.SILENT
+        if would_be is not silence.state:
+            (back if would_be is GatewayState.HEARD else silent).append((silence.silent_since, gateway_id))
+    standing.back.update(gateway_id for _, gateway_id in back)
+    changes.gateways_becoming_silent.add(silent)
+    changes.gateways_no_longer_silent.add(back)
 
 
-def _is_of(target: Policy | PolicyBody) -> ColumnElement[bool]:
-    """Whether the target is, or has, or is measured by an installation."""
-    if target.installation_id is not None:
-        return MeterInstallation.id == target.installation_id
-    if target.property_id is not None:
-        return Unit.property_id == target.property_id
-    return true() if target.medium is None else MeterInstallation.medium == target.medium
-
-
-def _policies(reach: Reach, policy_id: UUID, wanted: PolicyBody | None) -> FromClause:
-    """The policies as they would be: `wanted` has the id, and what had that or the same target is no more."""
-    columns = POLICIES.c
-    others = select(POLICIES).where(columns.tenant_id == reach.tenant_id, columns.id != policy_id)
-    if wanted is None:
-        return others.subquery("policies")
-    target = {name: getattr(wanted, name) for name in ("installation_id", "property_id", "medium")}
-    has_another = or_(*(columns[name].is_distinct_from(value) for name, value in target.items()))
-    values: dict[str, object] = {
-        **{column.name: getattr(wanted, column.name, None) for column in columns},
-        "id": policy_id,
-        "tenant_id": reach.tenant_id,
-    }
-    new = select(*(cast(literal(values[it.name], it.type), it.type).label(it.name) for it in columns))
-    return union_all(others.where(has_another), new).subquery("policies")
-
-
-def _judge(rows: Sequence[NamedRecord], until: datetime, limits: dict[UUID | None, Limit], changes: Changes) -> None:
+def _judge_installations(rows: Sequence[NamedRecord], standing: Standing, until: datetime, changes: Changes) -> None:
+    stale, suppressed, fresh = (list[tuple[datetime, UUID]]() for _ in range(3))
+    limits = dict[UUID | None, Limit]()
     for row in rows:
         if row["policy_id"] not in limits:
             limits[row["policy_id"]] = limit_of(row)
+        gateway_ids, alerted = _gateway_ids(row), row["alert_id"] is not None
+        judged_afresh = not alerted and not standing.back.isdisjoint(gateway_ids)
         silence = Silence(
             state=InstallationState(row["state"]),
             installed_at=row["installed_at"],
             registered_at=row["registered_at"],
-            deleted_at=None,
+            deleted_at=row["deleted_at"],
             last_reading_at=row["last_reading_at"],
-            judged_from=row["judged_from"],
-            rules_changed_at=None,
-            alerted=False,
+            judged_from=until if judged_afresh else row["judged_from"],
+            rules_changed_at=until,
+            alerted=alerted,
             limit=limits[row["policy_id"]],
         )
-        # Gateways make a difference only to alerts.
-        would_be = on_the_clock(silence, until, Gateways.HEARD).state
+        verdict = staleness.on_the_clock(silence, until, together(gateway_ids, standing.states))
         found = (silence.last_reading_at or silence.installed_at, row["installation_id"])
-        if would_be is InstallationState.STALE and silence.state is not InstallationState.STALE:
-            changes.becoming_stale.append(found)
-        if silence.state is InstallationState.STALE and would_be is not InstallationState.STALE:
-            changes.no_longer_stale.append(found)
+        if verdict.alert in OPENED:
+            stale.append(found)
+        elif verdict.state is STALE and silence.state is not STALE:
+            suppressed.append(found)
+        elif silence.state is STALE and verdict.state is not STALE:
+            fresh.append(found)
     changes.installations += len(rows)
+    changes.becoming_stale.add(stale)
+    changes.suppressed.add(suppressed)
+    changes.no_longer_stale.add(fresh)
 
 
-async def _sampled(
-    connection: Connection, reach: Reach, found: Sequence[tuple[datetime, UUID]]
-) -> PreviewedInstallations:
-    ids = [installation_id for _, installation_id in nsmallest(SAMPLE, found)]
-    rows = await connection.fetch(
-        *compiled(
-            select(
-                MeterInstallation.id,
-                MeterInstallation.meter_serial,
-                MeterInstallation.medium,
-                Property.id,
-                Property.name,
-                Property.address,
-                Unit.label,
-                InstallationStatus.last_reading_at,
-            )
-            .join(InstallationStatus, InstallationStatus.installation_id == MeterInstallation.id)
-            .join(Unit, Unit.id == MeterInstallation.unit_id)
-            .join(Property, Property.id == Unit.property_id)
-            .where(*_within(reach), MeterInstallation.id.in_(ids))
-        )
-    )
+async def _installations(connection: Connection, reach: Reach, found: Longest[UUID]) -> PreviewedInstallations:
+    rows = await connection.fetch(*compiled(shown_installations(reach, found.keys)))
     shown = {row[0]: PreviewedInstallation(*row) for row in rows}
-    return PreviewedInstallations(len(found), [shown[one] for one in ids])
+    return PreviewedInstallations(found.count, [shown[one] for one in found.keys])
+
+
+async def _gateways(connection: Connection, reach: Reach, found: Longest[str]) -> PreviewedGateways:
+    rows = await connection.fetch(*compiled(shown_gateways(reach, found.keys)))
+    shown = {row[0]: PreviewedGateway(*row) for row in rows}
+    return PreviewedGateways(found.count, [shown[one] for one in found.keys])

@@ -4,14 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import any_, bindparam, or_, select, text, union
+from sqlalchemy import FromClause, Row, Select, any_, bindparam, or_, select, text, union
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Text
+from sqlalchemy.types import DateTime, Text
 
-from services.alerts.queries.limits import limit_of, limited
+from services.alerts.queries.compiled import NamedRecord
+from services.alerts.queries.limits import POLICIES, limit_of, limited
 from services.alerts.rules.gateways import GatewaySilence
 from services.alerts.rules.limits import Limit
 from services.alerts.rules.staleness import Gateways
@@ -29,6 +31,7 @@ from shared.models import (
 )
 
 IDS = bindparam("ids", type_=ARRAY(Text()))
+UNTIL = bindparam("until", type_=DateTime(timezone=True))
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ PERHAPS_BACK = (
     .limit(bindparam("at_most"))
 )
 
-FIND = (
+GATEWAYS: Select[*tuple[Any, ...]] = (
     select(
         GatewayStatus.gateway_id,
         GatewayStatus.tenant_id,
@@ -120,14 +123,21 @@ OF_GATEWAYS = union(
     ),
 ).subquery("of_gateways")
 
-LIMITS = limited(
-    select(OF_GATEWAYS.c.gateway_id)
-    .distinct()
-    .join(MeterInstallation, MeterInstallation.id == OF_GATEWAYS.c.installation_id)
-    .join(Unit, Unit.id == MeterInstallation.unit_id)
-    .join(Tenant, Tenant.id == MeterInstallation.tenant_id)
-    .where(or_(MeterInstallation.deleted_at.is_(None), MeterInstallation.deleted_at > bindparam("until")))
-)
+
+def limits_of_gateways(policies: FromClause = POLICIES) -> Select[*tuple[Any, ...]]:
+    """The distinct limits of the installations that the gateways `IDS` have at `UNTIL`, by `policies`."""
+    return limited(
+        select(OF_GATEWAYS.c.gateway_id)
+        .distinct()
+        .join(MeterInstallation, MeterInstallation.id == OF_GATEWAYS.c.installation_id)
+        .join(Unit, Unit.id == MeterInstallation.unit_id)
+        .join(Tenant, Tenant.id == MeterInstallation.tenant_id)
+        .where(or_(MeterInstallation.deleted_at.is_(None), MeterInstallation.deleted_at > UNTIL)),
+        policies,
+    )
+
+
+LIMITS = limits_of_gateways()
 
 METERS = text(
     """
@@ -194,21 +204,26 @@ async def find(connection: AsyncConnection, gateway_ids: Sequence[str], until: d
             state_since=row.state_since,
             due_at=row.due_at,
             alert_id=row.alert_id,
-            silence=GatewaySilence(
-                state=GatewayState(row.state),
-                # When it was heard last before its alert: news since then, however little newer, is what is news.
-                state_since=row.since or row.state_since,
-                registered_at=row.registered_at,
-                heard_at=row.heard_at,
-                deleted_at=row.deleted_at,
-                silent_after=row.silent_after,
-                limits=frozenset(limits[row.gateway_id]),
-                rules_changed_at=row.rules_changed_at,
-                alerted=row.alert_id is not None,
-            ),
+            silence=silence_of(row, frozenset(limits[row.gateway_id])),
         )
-        for row in await connection.execute(FIND, ids)
+        for row in await connection.execute(GATEWAYS, ids)
     ]
+
+
+def silence_of(row: Row[Any] | NamedRecord, limits: frozenset[Limit]) -> GatewaySilence:
+    """What the rules judge, of a row of `GATEWAYS`."""
+    return GatewaySilence(
+        state=GatewayState(row.state),
+        # When it was heard last before its alert: news since then, however little newer, is what is news.
+        state_since=row.since or row.state_since,
+        registered_at=row.registered_at,
+        heard_at=row.heard_at,
+        deleted_at=row.deleted_at,
+        silent_after=row.silent_after,
+        limits=limits,
+        rules_changed_at=row.rules_changed_at,
+        alerted=row.alert_id is not None,
+    )
 
 
 async def meters_of(connection: AsyncConnection, gateway_ids: Sequence[str], until: datetime) -> dict[str, Meters]:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from shared.http.fields import (
+    GATEWAY_EXAMPLE,
     TIME_EXAMPLE,
     InstallationId,
     MeterSerial,
@@ -38,6 +39,18 @@ class PreviewedInstallation:
 
 
 @dataclass(slots=True)
+class PreviewedGateway:
+    """A gateway whose state would be another."""
+
+    id: Annotated[str, Field(description="The gateway's id.", examples=[GATEWAY_EXAMPLE])]
+    name: Annotated[str, Field(description="What it is called.", examples=["In the cellar"])]
+    last_heard_at: Annotated[
+        datetime | None,
+        Field(description="When its newest message arrived (UTC); null where none ever did.", examples=[TIME_EXAMPLE]),
+    ]
+
+
+@dataclass(slots=True)
 class PreviewedInstallations:
     """Meters whose state would be another: how many, and some of them."""
 
@@ -46,17 +59,44 @@ class PreviewedInstallations:
 
 
 @dataclass(slots=True)
+class PreviewedGateways:
+    """Gateways whose state would be another: how many, and some of them."""
+
+    count: Annotated[int, Field(description="How many.", examples=[1])]
+    sample: Annotated[list[PreviewedGateway], Field(description="Ten at most, the longest silent first.")]
+
+
+@dataclass(slots=True)
 class Preview:
-    """What a change of a policy would make of the meters for which it holds, now or then."""
+    """What a change of a policy would make of the meters for which it holds, now or then, and of their gateways."""
 
     installations: Annotated[int, Field(description="For how many meters it holds, now or then.", examples=[120])]
     becoming_stale: Annotated[
         PreviewedInstallations,
+        Field(description="Those that would be stale, and reported: each gets an alert, of which nobody is told."),
+    ]
+    suppressed: Annotated[
+        PreviewedInstallations,
         Field(
-            description="Those that are not stale and would be. Each gets an alert, of which nobody is told, unless its"
-            " gateway is silent."
+            description="Those that are not stale and would be, and get no alert: all of their gateways are silent, or"
+            " would be."
         ),
     ]
     no_longer_stale: Annotated[
-        PreviewedInstallations, Field(description="Those that are stale and would not be: their alerts end.")
+        PreviewedInstallations,
+        Field(description="Those that are stale and would not be. Where one has an alert, that ends."),
+    ]
+    gateways_becoming_silent: Annotated[
+        PreviewedGateways,
+        Field(
+            description="Those that would be silent, since the shortest limit of their meters would be shorter: each"
+            " gets an alert, of which nobody is told."
+        ),
+    ]
+    gateways_no_longer_silent: Annotated[
+        PreviewedGateways,
+        Field(
+            description="Those that are silent and would not be: their alerts end, and those of their meters that have"
+            " none are judged afresh."
+        ),
     ]

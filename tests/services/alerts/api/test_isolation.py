@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.alerts.api.app import callers_database
 from services.alerts.operations import alert_marks, policy_preview
 from services.alerts.operations import policies as policy_operations
-from services.alerts.queries import alerts, policies
+from services.alerts.queries import alerts, policies, policy_change
 from services.alerts.queries.alerts import AlertFilters
 from services.alerts.queries.policies import PolicyFilters
 from services.alerts.queries.policy_fields import PolicyBody
@@ -207,7 +207,8 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
         monkeypatch.setattr(alerts, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(alert_marks, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policies, "WITHIN_REACH", open_to_all)
-        monkeypatch.setattr(policy_preview, "_within", lambda _: ())
+        monkeypatch.setattr(policy_change, "within", lambda _: ())
+        monkeypatch.setattr(policy_change, "gateways_within", lambda _: ())
         for name in ("HAS_INSTALLATION", "HAS_PROPERTY"):
             statement = getattr(policy_operations, name)
             monkeypatch.setattr(

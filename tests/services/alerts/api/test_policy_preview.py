@@ -1,7 +1,9 @@
 """`POST /policies/preview`: what a change would make of the meters, which nothing is changed of."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +12,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerts.settings import AlertsSettings
 from shared.clock import utc_now
-from tests.services.alerts.api.data import building_beside, set_last_reading
+from tests.services.alerts.api.conftest import client_of, create_app
+from tests.services.alerts.api.data import add_alert, building_beside, set_last_reading
+from tests.services.alerts.standing import change, hear_gateway, long_registered
 from tests.support.registry import Building, add_meter, create_building
 from tests.support.tokens import Headers
 
@@ -21,11 +26,13 @@ SILENT_FOR = {"70000000": 1 * HOUR, "70000001": 30 * HOUR, "70000002": 60 * HOUR
 
 @pytest.fixture
 async def building(engine: AsyncEngine) -> Building:
-    """Three heat meters, silent for 1, 30 and 60 hours; the last one is stale. It has a water meter, never seen."""
+    """Three heat meters, silent for 1, 30 and 60 hours; the last one has an alert. It has a water meter, never seen."""
     building = await create_building(engine)
     for serial, silent_for in SILENT_FOR.items():
         state = "stale" if silent_for > 48 * HOUR else "fresh"
         await set_last_reading(engine, building.meters[serial], utc_now() - silent_for, state=state)
+    alert_id = await add_alert(engine, building, installation_id=building.meters["70000002"])
+    await change(engine, "UPDATE installation_status SET alert_id = :id WHERE state = 'stale'", id=alert_id)
     await add_meter(engine, building, "80000000", medium="cold_water", unit_of_measure="m3", installed_at=utc_now())
     return building
 
@@ -149,3 +156,65 @@ async def test_what_cannot_be_is_refused_by_the_way_to_its_field(
     answer = await client.post("/policies/preview", headers=headers(building.tenant_id), json=body)
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+async def test_what_is_behind_a_gateway_that_would_be_silent_is_told_apart_and_so_is_the_gateway(
+    client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, building: Building
+) -> None:
+    ours = headers(building.tenant_id)
+    heard_at = utc_now() - 20 * HOUR
+    await long_registered(engine, utc_now())
+    await hear_gateway(engine, building.gateway_id, heard_at)
+    # Three quarters of a day: it has been silent for longer.
+    shorter = await previewed(client, ours, {"policy": {"stale_after": "P1D", "medium": "heat"}})
+    assert told(shorter) == (3, [], [])
+    assert [one["meter_serial"] for one in shorter["suppressed"]["sample"]] == ["70000001"]
+    assert shorter["gateways_becoming_silent"] == {
+        "count": 1,
+        "sample": [
+            {
+                "id": building.gateway_id,
+                "name": "In the cellar",
+                "last_heard_at": shorter["gateways_becoming_silent"]["sample"][0]["last_heard_at"],
+            }
+        ],
+    }
+    # Of 29 hours: it has not, but one of its meters has.
+    longer = await previewed(client, ours, {"policy": {"stale_after": "PT29H", "medium": "heat"}})
+    assert told(longer) == (3, ["70000001"], [])
+    assert (longer["suppressed"]["count"], longer["gateways_becoming_silent"]["count"]) == (0, 0)
+    # It is silent by a limit that was shorter: now it would be back, and its meters be judged afresh.
+    await change(engine, "UPDATE gateway_status SET state = 'silent'")
+    back = await previewed(client, ours, {"policy": {"stale_after": "PT29H", "medium": "heat"}})
+    assert told(back) == (3, [], [])
+    assert [one["id"] for one in back["gateways_no_longer_silent"]["sample"]] == [building.gateway_id]
+    # The preview of one in whose sight no meter of that gateway is knows nothing of it.
+    beside = await building_beside(engine, building)
+    narrowed = headers(building.tenant_id, property_ids=[beside.property_id])
+    of_beside = {"policy": {"stale_after": "P1D", "property_id": str(beside.property_id)}}
+    assert (await previewed(client, narrowed, of_beside))["gateways_no_longer_silent"]["count"] == 0
+
+
+async def test_one_preview_of_a_tenant_is_made_at_a_time_and_holds_up_nothing_else_of_it(
+    settings: AlertsSettings,
+    headers: Headers,
+    engine: AsyncEngine,
+    building: Building,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerts.api.policies.SHARE_WAIT_S", 0.3)
+    ours, asked = headers(building.tenant_id), {"policy": {"stale_after": "P1D"}}
+    app = create_app(settings)
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        async with engine.begin() as blocker:
+            await blocker.execute(text("LOCK TABLE gateway_heard IN ACCESS EXCLUSIVE MODE"))
+            previews = [
+                asyncio.create_task(client.post("/policies/preview", headers=ours, json=asked)) for _ in range(8)
+            ]
+            async with asyncio.timeout(30):
+                refused = [await one for one in islice(asyncio.as_completed(previews), 7)]
+                assert (await client.get("/policies", headers=ours)).status_code == 200
+        assert {(one.status_code, one.headers["retry-after"]) for one in refused} == {(429, "5")}
+        answers = await asyncio.gather(*previews)
+        assert [one.status_code for one in answers].count(200) == 1
+        assert (await client.post("/policies/preview", headers=ours, json=asked)).status_code == 200
