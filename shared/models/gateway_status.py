@@ -49,6 +49,8 @@ class GatewayStatus(Base):
     state: Mapped[str] = mapped_column(server_default=text("'heard'"))
     state_since: Mapped[datetime] = mapped_column(server_default=text("now()"))
     due_at: Mapped[datetime | None] = mapped_column(server_default=text("now()"))
+    heard_at: Mapped[datetime | None]
+    """When it had been heard last, as it was judged: what `gateway_heard` says beyond that is new to alerts."""
     rules_changed_at: Mapped[datetime | None]
     """As that of an installation."""
     alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"))

@@ -24,6 +24,7 @@ SET_STATUS = (
         state=bindparam("state_"),
         state_since=bindparam("since_"),
         due_at=bindparam("due_at_"),
+        heard_at=bindparam("heard_at_"),
         alert_id=bindparam("alert_id_"),
     )
 )
@@ -99,6 +100,7 @@ def _columns(one: GatewayTransition) -> dict[str, object]:
         "state_": one.verdict.state.value,
         "since_": one.state_since,
         "due_at_": one.verdict.due_at,
+        "heard_at_": one.subject.silence.heard_at,
         "alert_id_": one.alert_id,
     }
 

@@ -82,10 +82,12 @@ async def _come_back(engine: AsyncEngine, until: datetime, now: datetime) -> Gat
     while True:
         async with engine.begin() as connection:
             found = await perhaps_back(connection, until, after=after, at_most=AT_MOST)
-            # One that said something long ago and is silent still is found each time: it costs a look, and no lock.
-            ids = [one.gateway_id for one in found if one.is_due(until) or on_the_clock(one.silence, until).is_heard]
-            installations = await _lock_installations(connection, ids)
-            transitions = await _judge(connection, await lock_silent(connection, ids, until), until, now)
+            back = {one.gateway_id for one in found if on_the_clock(one.silence, until).is_heard}
+            installations = await _lock_installations(connection, sorted(back))
+            silent = await lock_silent(connection, [one.gateway_id for one in found], until)
+            # One that was heard in between has its turn next time: its installations are not locked.
+            known = [one for one in silent if one.gateway_id in back or not on_the_clock(one.silence, until).is_heard]
+            transitions = await _judge(connection, known, until, now)
             heard = {one.subject.gateway_id for one in transitions if one.verdict.is_heard}
             await _judge_afresh(connection, [one for one, gateways in installations.items() if gateways & heard], until)
         swept += _counted(transitions)

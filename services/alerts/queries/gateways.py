@@ -42,13 +42,8 @@ class GatewaySubject:
     tenant_id: UUID
     name: str
     state_since: datetime
-    due_at: datetime | None
     alert_id: UUID | None
     silence: GatewaySilence
-
-    def is_due(self, until: datetime) -> bool:
-        """Whether it is to be looked at by `until`."""
-        return self.due_at is not None and self.due_at <= until
 
 
 @dataclass(frozen=True)
@@ -74,15 +69,14 @@ LOCK = (
     .with_for_update(skip_locked=True)
 )
 
-# Of the silent ones, those that said something since, or whose rules changed.
+# Of the silent ones, those that said something since they were judged, or whose rules changed.
 PERHAPS_BACK = (
     select(GatewayStatus.gateway_id)
     .outerjoin(GatewayHeard, GatewayHeard.gateway_id == GatewayStatus.gateway_id)
-    .outerjoin(Alert, Alert.id == GatewayStatus.alert_id)
     .where(
         GatewayStatus.state == GatewayState.SILENT.value,
         GatewayStatus.gateway_id > bindparam("after"),
-        or_(GatewayStatus.due_at <= bindparam("until"), GatewayHeard.heard_at > Alert.since),
+        or_(GatewayStatus.due_at <= UNTIL, GatewayHeard.heard_at.is_distinct_from(GatewayStatus.heard_at)),
     )
     .order_by(GatewayStatus.gateway_id)
     .limit(bindparam("at_most"))
@@ -95,7 +89,6 @@ GATEWAYS: Select[*tuple[Any, ...]] = (
         GatewayStatus.registered_at,
         GatewayStatus.state,
         GatewayStatus.state_since,
-        GatewayStatus.due_at,
         GatewayStatus.rules_changed_at,
         GatewayStatus.alert_id,
         Alert.since,
@@ -175,7 +168,10 @@ async def lock_due(connection: AsyncConnection, until: datetime, *, at_most: int
 async def perhaps_back(
     connection: AsyncConnection, until: datetime, *, after: str, at_most: int
 ) -> list[GatewaySubject]:
-    """Silent gateways that said something since, or whose rules changed, by their ids from `after` on; not locked."""
+    """Silent gateways that said something since they were judged, or whose rules changed; not locked.
+
+    By their ids, from `after` on.
+    """
     found = await connection.execute(PERHAPS_BACK, {"until": until, "after": after, "at_most": at_most})
     return await find(connection, found.scalars().all(), until)
 
@@ -202,7 +198,6 @@ async def find(connection: AsyncConnection, gateway_ids: Sequence[str], until: d
             tenant_id=row.tenant_id,
             name=row.name,
             state_since=row.state_since,
-            due_at=row.due_at,
             alert_id=row.alert_id,
             silence=silence_of(row, frozenset(limits[row.gateway_id])),
         )

@@ -1,10 +1,14 @@
 """Silent gateways: told once, and the meters behind them are not."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.alerts.operations import gateways
 from services.alerts.operations.folding import fold
+from services.alerts.queries.gateways import GatewaySubject, lock_silent, perhaps_back
 from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, states, tick, told
 from tests.support.registry import Building, add_meter, create_building
 
@@ -98,9 +102,39 @@ async def test_one_that_said_something_while_nobody_judged_and_is_silent_again_s
     building = await heard_building(engine)
     await tick(engine, START + 36 * HOUR)
     await hear_gateway(engine, building.gateway_id, START + 40 * HOUR)
-    for _ in range(2):
+    for looked_at in (1, 0):
+        # It is looked at once, and not in each sweep for as long as it is silent.
+        async with engine.connect() as connection:
+            found = await perhaps_back(connection, START + 90 * HOUR, after="", at_most=10)
+        assert len(found) == looked_at
         await tick(engine, START + 90 * HOUR)
     assert await told(engine) == ["gateway.silent"]
+    await hear_gateway(engine, building.gateway_id, START + 91 * HOUR)
+    await tick(engine, START + 91 * HOUR)
+    assert await told(engine) == ["gateway.silent", "gateway.recovered"]
+
+
+async def test_one_that_is_heard_while_it_is_judged_is_back_with_all_that_is_behind_it(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was found as one that spoke of old: its meters are not locked, so it has its turn in the next sweep."""
+    building = await heard_building(engine)
+    for hours in (36, 50):
+        await tick(engine, START + hours * HOUR)
+    await hear_gateway(engine, building.gateway_id, START + HOUR)
+    back = START + 60 * HOUR
+
+    async def heard_meanwhile(connection: AsyncConnection, ids: Sequence[str], until: datetime) -> list[GatewaySubject]:
+        await hear_gateway(engine, building.gateway_id, back)
+        return await lock_silent(connection, ids, until)
+
+    monkeypatch.setattr(gateways, "lock_silent", heard_meanwhile)
+    await tick(engine, back)
+    assert await told(engine) == ["gateway.silent"]
+    await tick(engine, back)
+    assert await told(engine) == ["gateway.silent", "gateway.recovered"]
+    judged_from = await rows(engine, "SELECT judged_from FROM installation_status")
+    assert judged_from == [(back,), (back,)]
 
 
 async def test_new_meters_with_a_short_limit_do_not_outrun_the_silence_of_their_gateway(engine: AsyncEngine) -> None:
