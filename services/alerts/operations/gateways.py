@@ -33,7 +33,7 @@ LOCK_INSTALLATIONS = text(
         SELECT id FROM meter_installation WHERE gateway_id = ANY (:gateway_ids)
         UNION ALL
         SELECT installation_id FROM installation_status
-        WHERE last_gateway_id = ANY (:gateway_ids)
+        WHERE last_gateway_id IN (SELECT unnest(:gateway_ids))
           AND tenant_id IN (SELECT tenant_id FROM gateway WHERE id = ANY (:gateway_ids)))
     ORDER BY status.installation_id FOR UPDATE OF status
     """
