@@ -18,6 +18,7 @@ from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.rounds import Rounds
 from shared.clock import Monotonic
 from shared.database_errors import refuses_data
+from shared.ending import end
 from shared.logs import get_logger
 from shared.models import GatewayState, InstallationState
 from shared.service_database import ServiceDatabase
@@ -80,9 +81,7 @@ class Watch:
             try:
                 yield
             finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.wait(tasks)
+                await end(*tasks)
 
     def judgement(self) -> str:
         """What this replica knows of judgement, in words for an operator."""
