@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.alerts.rules.judgement import Cause
+from shared.messages.alert_events import PipelineCause
 from shared.models import GatewayState, InstallationState
 
 
@@ -31,7 +31,7 @@ class AlertsMetrics:
         self.held = Counter(
             "mbus_alerts_held", "How often this replica found a reason to hold judgement", ["cause"], registry=registry
         )
-        for cause in Cause:
+        for cause in PipelineCause:
             self.held.labels(cause.value)
         self.rounds = Histogram(
             "mbus_alerts_round_seconds",

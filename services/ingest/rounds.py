@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ingest.open_rounds import Answer, OpenRounds
 from shared.broker import BrokerNotReadyError, broker_may_be_away
 from shared.broker_connection import ANSWER_S
+from shared.ending import end
 from shared.logs import get_logger
 from shared.models import IngestSession, Pipeline
 from shared.service_database import DATABASE_FAILURES, ServiceDatabase
@@ -52,6 +53,10 @@ class Attending(Protocol):
     @property
     def prioritised(self) -> int:
         """How many messages with a priority it has received."""
+
+    @property
+    def consumer(self) -> int | None:
+        """The number of its consumer, while it surely has one."""
 
     async def caught_up(self) -> int:
         """The newest delivery tag, when all that was sent before the call has arrived."""
@@ -95,9 +100,7 @@ class Attendance:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(*tasks)
 
     async def leave(self) -> None:
         """Take the row away, of a session that leaves nothing behind; without a database it stays, for alerts."""
@@ -130,6 +133,7 @@ class Attendance:
             "received": self._answered.received,
             "given_back": self._session.given_back,
             "prioritised": self._session.prioritised,
+            "consumer": self._session.consumer,
         }
         row = insert(IngestSession).values(id=self._session.id, **told)
         async with self._at_once() as connection:

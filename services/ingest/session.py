@@ -45,6 +45,8 @@ class Session:
         self._begin = begin
         self._consumer: str | None = None
         self._numbers = itertools.count(1)
+        self._confirmed: int | None = None
+        """The number of the consumer, once the broker has confirmed it and until it is to be cancelled."""
         self._asked_for = 0
         self._in_hand: dict[int, Handling] = {}
         self._bytes_in_hand = 0
@@ -72,6 +74,11 @@ class Session:
         """Whether the channel is closed."""
         return self._channel.is_closed
 
+    @property
+    def consumer(self) -> int | None:
+        """The number of the consumer, a new one each time; None unless the broker has it, as far as is known here."""
+        return self._confirmed if self.consuming else None
+
     async def caught_up(self) -> int:
         """The newest delivery tag, when all that the broker had sent by now has arrived, and all that was told it."""
         # The answer to this comes after all. No timeout: a call that is given up closes the channel.
@@ -86,8 +93,10 @@ class Session:
         self._asked_for = size
         await self._channel.basic_qos(prefetch_count=self._asked_for)
         # Named here, so that the first messages are known to be its own.
-        self._consumer = f"ingest-{next(self._numbers)}"
+        number = next(self._numbers)
+        self._consumer = f"ingest-{number}"
         await self._channel.basic_consume(self._queue, self._receive, consumer_tag=self._consumer)
+        self._confirmed = number
 
     async def last(self, stopping: asyncio.Event) -> None:
         """Acknowledge what is dealt with, until nothing is consumed any more or it is to stop."""
@@ -130,6 +139,7 @@ class Session:
 
     async def _cancel(self) -> None:
         consumer, self._consumer = self._consumer, None
+        self._confirmed = None
         if consumer is not None:
             await self._channel.basic_cancel(consumer)
 

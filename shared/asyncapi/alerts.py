@@ -20,6 +20,7 @@ from shared.messages.alert_events import (
     LastReading,
     PipelineAlert,
     PipelineAlertEvent,
+    PipelineCause,
 )
 from shared.messages.cloudevents import CONTENT_TYPE, CloudEvent
 
@@ -81,7 +82,12 @@ GATEWAY = GatewayAlert(
     last_heard_at=READ_AT,
 )
 GATEWAY_BACK = msgspec.structs.replace(GATEWAY, since=BACK_AT, last_heard_at=BACK_AT)
-PIPELINE = PipelineAlert(since=TOLD_AT, reason="ingest does not consume", judged_until=TOLD_AT)
+PIPELINE = PipelineAlert(
+    since=TOLD_AT,
+    cause=PipelineCause.BEHIND,
+    reason="what was accepted 31 s ago is not known to be stored: no ingest consumes",
+    judged_until=TOLD_AT,
+)
 
 
 @dataclass(frozen=True)

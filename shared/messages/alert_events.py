@@ -27,6 +27,17 @@ class AlertEventType(StrEnum):
     PIPELINE_RECOVERED = "pipeline.recovered"
 
 
+class PipelineCause(StrEnum):
+    """What can keep silence from being judged."""
+
+    STARTED = "started"
+    ABSENT = "absent"
+    BROKER = "broker"
+    DATABASE = "database"
+    CLOCK = "clock"
+    BEHIND = "behind"
+
+
 AlertId = Annotated[UUID, Meta(description="The silence: the same in the event of its beginning and of its end.")]
 TenantId = Annotated[UUID, Meta(description="Whose it is; the first word of the routing key too.")]
 SilentSince = Annotated[datetime, Meta(tz=True, description="When the silence began, also in a recovery.")]
@@ -85,9 +96,10 @@ class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PipelineAlert(msgspec.Struct, frozen=True, kw_only=True):
-    """For operators: that silence is not judged, and why. In a recovery, of what has ended."""
+    """For operators: that silence is not judged, and why. A recovery says what was told when that began."""
 
     since: Annotated[datetime, Meta(tz=True, description="Since when silence was not judged.")]
+    cause: Annotated[PipelineCause, Meta(description="Why, in a word for a program.")]
     reason: Annotated[str, Meta(description="Why, in words for a person.")]
     judged_until: Annotated[datetime, Meta(tz=True, description="Up to when it had been judged.")] | None
 

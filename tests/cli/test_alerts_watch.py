@@ -21,6 +21,7 @@ from shared.messages.alert_events import (
     LastReading,
     PipelineAlert,
     PipelineAlertEvent,
+    PipelineCause,
 )
 from shared.messages.cloudevents import CONTENT_TYPE
 from tests.support.messages import open_channel
@@ -119,7 +120,9 @@ def pipeline_event() -> PipelineAlertEvent:
         source=SOURCE,
         type=AlertEventType.PIPELINE_DEGRADED.value,
         time=at,
-        data=PipelineAlert(since=at, reason="nobody consumes ingest.readings", judged_until=None),
+        data=PipelineAlert(
+            since=at, cause=PipelineCause.BEHIND, reason="nobody consumes ingest.readings", judged_until=None
+        ),
     )
 
 

@@ -18,11 +18,17 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.alerts.rules.judgement import Cause
 from shared import topology
 from shared.asyncapi.alerts import alert_messages
 from shared.broker_admin import BrokerAdmin
-from shared.messages.alert_events import AlertEventType, GatewayAlert, InstallationAlert, LastReading, PipelineAlert
+from shared.messages.alert_events import (
+    AlertEventType,
+    GatewayAlert,
+    InstallationAlert,
+    LastReading,
+    PipelineAlert,
+    PipelineCause,
+)
 from shared.models import Tenant
 from shared.subscriber_accounts import QUEUES_BOUNDS, Subscriber, remove_subscriber
 from tests.cli.commands import mbus, variables_of
@@ -130,7 +136,7 @@ def test_the_event_on_the_page_is_the_documents_example() -> None:
 def test_every_type_field_cause_and_bound_is_explained() -> None:
     told = (InstallationAlert, GatewayAlert, PipelineAlert, LastReading)
     words: set[str] = {field.name for kind in told for field in msgspec.structs.fields(kind)}
-    words |= {str(it) for it in (*AlertEventType, *Cause) if it is not Cause.STARTED}
+    words |= {str(it) for it in (*AlertEventType, *PipelineCause)}
     assert {word for word in words if f"`{word}`" not in PAGE} == set()
     assert f"{QUEUES_BOUNDS['max-length']:,} events or {QUEUES_BOUNDS['max-length-bytes'] >> 20} MiB" in PAGE
     assert f"for {QUEUES_BOUNDS['expires'] // 86_400_000} days" in PAGE

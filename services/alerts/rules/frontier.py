@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from shared.counted import counted
+
 REMEMBERED = 100
 """Rounds that wait for their proof. What is so late is of no use: judgement is held by then."""
 
@@ -24,12 +26,14 @@ class Answer:
     """What a session said to a round: all of the `received` messages that it had got by its question are dealt with.
 
     By the time of the answer it had given so many messages back, and got so many with a priority. Both break the order
-    of the queue, but only the first leaves something in it that a look at an empty queue may have missed.
+    of the queue, but only the first leaves something in it that a look at an empty queue may have missed. Of its
+    consumers, which it numbers one after the other, it had that one then; None: it had none.
     """
 
     received: int
     given_back: int
     prioritised: int = 0
+    consumer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,13 @@ class Round:
         """How many messages with a priority all sessions together had received."""
         return sum(answer.prioritised for answer in self.answers.values())
 
-    @property
-    def taken_by_strangers(self) -> bool:
-        """Whether somebody takes messages of whom nothing is known."""
-        return self.consumers > len(self.answers)
+    def known_consumers(self, before: "Round") -> int:
+        """How many of the queue's consumers surely were sessions': they had the same one before the look and after it.
 
-    @property
-    def says_something(self) -> bool:
-        """Whether all who take messages are known, and there is anybody at all."""
-        return bool(self.answers) and not self.taken_by_strangers
+        That is what they said to the round `before` and to this one.
+        """
+        mine = {key: answer.consumer for key, answer in self.answers.items() if answer.consumer is not None}
+        return sum(key in before.answers and before.answers[key].consumer == one for key, one in mine.items())
 
     @property
     def order(self) -> dict[UUID, int]:
@@ -82,19 +84,37 @@ class Frontier:
     def __init__(self) -> None:
         self._unproven: deque[Round] = deque(maxlen=REMEMBERED)
         self._last: Round | None = None
+        self._known = 0
+        """How many of the last round's consumers were sessions'; whoever else takes messages is a stranger."""
         self._steady = 0
 
     @property
     def waits(self) -> bool:
         """Whether another round, soon, may prove something that this one did not."""
-        if self._last is None or not self._last.says_something:
+        if self._last is None or not self._last.answers or self._last.consumers > len(self._last.answers):
             return False
         return self._steady < STEADY or bool(self._unproven)
+
+    @property
+    def obstacle(self) -> str:
+        """What may be in the way of a proof, in words."""
+        if self._last is None:
+            return "nothing is known of ingest yet"
+        if not self._last.answers:
+            return "no ingest consumes"
+        if self._last.consumers > self._known:
+            consumers = counted(self._last.consumers, "consumer")
+            return f"{consumers} on ingest's queue, of which {self._known} known as ingest's"
+        if self._last.waiting:
+            return f"{counted(self._last.waiting, 'message')} in ingest's queue, and it does not keep up"
+        return "sessions of ingest have come or gone, or gave messages back"
 
     def answered(self, question: Round) -> datetime | None:
         """Take a round, begun when all before were answered; the newest moment that it proves, if it proves any."""
         last, self._last = self._last, question
-        if last is None or not question.says_something or last.order != question.order:
+        self._known = len(question.answers) if last is None else question.known_consumers(last)
+        strangers = question.consumers > self._known
+        if last is None or not question.answers or strangers or last.order != question.order:
             self._steady = 0
             self._unproven.clear()
             return None

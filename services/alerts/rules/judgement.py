@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
-from shared.messages.alert_events import AlertEventType
+from shared.messages.alert_events import AlertEventType, PipelineCause
 
 ABSENT_AFTER = timedelta(seconds=15)
 """When nobody has looked for so long, alerts was away; before that another replica goes on where one has ended."""
@@ -16,28 +15,25 @@ STEPPED_BY = timedelta(seconds=10)
 """A clock that is moved by more, or that differs from the database's by more, is not believed."""
 
 
-class Cause(StrEnum):
-    """What can hold judgement, for a metric."""
-
-    STARTED = "started"
-    ABSENT = "absent"
-    BROKER = "broker"
-    DATABASE = "database"
-    CLOCK = "clock"
-    BEHIND = "behind"
-
-
 @dataclass(frozen=True)
 class Trouble:
     """Something for which judgement is held; `words` say it to an operator."""
 
-    cause: Cause
+    cause: PipelineCause
     words: str
 
     @property
     def is_news(self) -> bool:
         """Whether operators are told; not of the first start of all, which nobody takes for a failure."""
-        return self.cause is not Cause.STARTED
+        return self.cause is not PipelineCause.STARTED
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """What operators were told: that nothing is judged `since` then, and because of which trouble."""
+
+    since: datetime
+    trouble: Trouble
 
 
 @dataclass(frozen=True)
@@ -46,30 +42,33 @@ class Standing:
 
     judged_until: datetime | None = None
     healthy_since: datetime | None = None
-    reason: str | None = None
-    degraded_since: datetime | None = None
+    trouble: Trouble | None = None
+    """What holds judgement, or held it until all was well and it began to settle."""
+    degraded: Degradation | None = None
 
     @property
     def in_words(self) -> str | None:
         """Why nothing is judged; None where it is."""
-        if self.reason is None or self.healthy_since is None:
-            return self.reason
-        return f"all is well since {_time(self.healthy_since)}, and settles; before: {self.reason}"
+        if self.trouble is None:
+            return None
+        words = self.trouble.words
+        if self.healthy_since is not None:
+            words = f"all is well since {_time(self.healthy_since)}, and settles; before: {words}"
+        return f"{self.trouble.cause}: {words}"
 
     def unjudged(self, proven: datetime | None, now: datetime) -> timedelta | None:
         """How long the time is that is neither judged nor, as of now, `proven`; None where judgement is held."""
-        if self.reason is not None or self.judged_until is None:
+        if self.trouble is not None or self.judged_until is None:
             return None
         return now - max(self.judged_until, proven or self.judged_until)
 
 
 @dataclass(frozen=True)
 class Told:
-    """An event for operators: of what began `since`, for this `reason`."""
+    """An event for operators, of the beginning of a degradation or of its end."""
 
     kind: AlertEventType
-    since: datetime
-    reason: str
+    degradation: Degradation
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,11 @@ class Ruling:
 
 def hold(before: Standing, trouble: Trouble, now: datetime) -> Ruling:
     """Judge nothing any more. Told is the first trouble only: what follows until judgement goes on belongs to it."""
-    held = replace(before, healthy_since=None, reason=trouble.words)
-    if before.degraded_since is not None or not trouble.is_news:
+    held = replace(before, healthy_since=None, trouble=trouble)
+    if before.degraded is not None or not trouble.is_news:
         return Ruling(held)
-    told = Told(AlertEventType.PIPELINE_DEGRADED, now, trouble.words)
-    return Ruling(replace(held, degraded_since=now), told)
+    degradation = Degradation(now, trouble)
+    return Ruling(replace(held, degraded=degradation), Told(AlertEventType.PIPELINE_DEGRADED, degradation))
 
 
 def go_on(before: Standing, proven: datetime | None, now: datetime, *, settle: timedelta) -> Ruling:
@@ -97,11 +96,8 @@ def go_on(before: Standing, proven: datetime | None, now: datetime, *, settle: t
     since = before.healthy_since or now
     if proven is None or now - since < settle:
         return Ruling(replace(before, healthy_since=since))
-    until = _later(before.judged_until, proven)
-    judging = Standing(judged_until=until, healthy_since=since)
-    if before.degraded_since is None:
-        return Ruling(judging)
-    told = Told(AlertEventType.PIPELINE_RECOVERED, before.degraded_since, before.reason or "")
+    judging = Standing(judged_until=_later(before.judged_until, proven), healthy_since=since)
+    told = Told(AlertEventType.PIPELINE_RECOVERED, before.degraded) if before.degraded is not None else None
     return Ruling(judging, told)
 
 
@@ -112,13 +108,21 @@ def _later(judged_until: datetime | None, proven: datetime) -> datetime:
     return max(judged_until, proven)
 
 
+def is_kept(looked_at: datetime, now: datetime) -> bool:
+    """Whether somebody has looked lately. A moment that lies ahead tells nothing: the clock was set back."""
+    return abs(now - looked_at) <= ABSENT_AFTER
+
+
 def absence(looked_at: datetime | None, now: datetime) -> Trouble | None:
     """What it means that somebody looked last at `looked_at`; both by the database's clock."""
     if looked_at is None:
-        return Trouble(Cause.STARTED, "alerts has started for the first time")
-    if now - looked_at <= ABSENT_AFTER:
+        return Trouble(PipelineCause.STARTED, "alerts has started for the first time")
+    if is_kept(looked_at, now):
         return None
-    return Trouble(Cause.ABSENT, f"alerts was away since {_time(looked_at)}")
+    if looked_at > now:
+        words = f"the database's clock was set back: by it alerts looked last at {_time(looked_at)}"
+        return Trouble(PipelineCause.ABSENT, words)
+    return Trouble(PipelineCause.ABSENT, f"alerts was away since {_time(looked_at)}")
 
 
 def disagreement(asked_at: datetime, answered_at: datetime, database: datetime) -> Trouble | None:
@@ -127,7 +131,7 @@ def disagreement(asked_at: datetime, answered_at: datetime, database: datetime) 
     if difference <= STEPPED_BY:
         return None
     seconds = difference.total_seconds()
-    return Trouble(Cause.CLOCK, f"our clock and the database's differ by {seconds:.0f} s")
+    return Trouble(PipelineCause.CLOCK, f"our clock and the database's differ by {seconds:.0f} s")
 
 
 class ClockWatch:
@@ -142,7 +146,7 @@ class ClockWatch:
         before, self._offset = self._offset, offset
         if before is None or abs(offset - before) <= STEPPED_BY.total_seconds():
             return None
-        return Trouble(Cause.CLOCK, f"the clock was moved by {offset - before:+.0f} s")
+        return Trouble(PipelineCause.CLOCK, f"the clock was moved by {offset - before:+.0f} s")
 
 
 def _time(moment: datetime) -> str:

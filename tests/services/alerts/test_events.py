@@ -18,6 +18,7 @@ from shared.messages.alert_events import (
     InstallationAlert,
     LastReading,
     PipelineAlert,
+    PipelineCause,
     decode,
 )
 from shared.models import InstallationState
@@ -37,7 +38,9 @@ GATEWAY = GatewayAlert(
     silent_since=BEFORE,
     last_heard_at=BEFORE,
 )
-PIPELINE = PipelineAlert(since=BEFORE, reason="ingest does not consume", judged_until=BEFORE)
+PIPELINE = PipelineAlert(
+    since=BEFORE, cause=PipelineCause.BEHIND, reason="ingest does not consume", judged_until=BEFORE
+)
 
 
 def installation(

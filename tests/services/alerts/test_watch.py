@@ -22,7 +22,7 @@ from tests.support.registry import create_building
 from tests.support.vhosts import Vhost
 
 # And will for as long as a test takes.
-SOMEBODY_LEADS = "UPDATE pipeline SET looked_at = now() + interval '1 hour', judged_until = now()"
+SOMEBODY_LEADS = "UPDATE pipeline SET looked_at = now() + interval '10 s', judged_until = now()"
 
 
 def _watch(

@@ -146,7 +146,25 @@ async def test_a_session_that_ends_in_order_takes_its_row_away_and_one_of_which_
         async with ingest(database.ingest_url, vhost):
             await send(vhost, building, 1, 2)
             await eventually(lambda: is_empty(vhost))
-        assert len(await sessions(engine)) == 1
+        (left,) = await sessions(engine)
+        assert left.consumer is None
+
+
+async def test_each_consumer_of_a_session_has_a_number_of_its_own(
+    engine: AsyncEngine, database: Database, vhost: Vhost
+) -> None:
+    building = await create_building(engine, meters=1)
+    async with ingest(database.ingest_url, vhost) as client:
+        await eventually(lambda: ready(client))
+        assert (await beats(engine, 1)).consumer == 1
+        # With the first small messages it asks for more, which takes another consumer.
+        await send(vhost, building, *range(10))
+
+        async def another_one() -> bool:
+            (row,) = await sessions(engine)
+            return row.consumer is not None and row.consumer > 1
+
+        await eventually(another_one)
 
 
 async def test_messages_that_are_given_back_and_such_with_a_priority_are_counted(

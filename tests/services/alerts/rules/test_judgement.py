@@ -8,8 +8,8 @@ import pytest
 from services.alerts.rules.judgement import (
     ABSENT_AFTER,
     STEPPED_BY,
-    Cause,
     ClockWatch,
+    Degradation,
     Standing,
     Told,
     Trouble,
@@ -18,13 +18,13 @@ from services.alerts.rules.judgement import (
     go_on,
     hold,
 )
-from shared.messages.alert_events import AlertEventType
+from shared.messages.alert_events import AlertEventType, PipelineCause
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)
-BROKER = Trouble(Cause.BROKER, "the broker could not be reached")
-BEHIND = Trouble(Cause.BEHIND, "no ingest consumes")
-STARTED = Trouble(Cause.STARTED, "alerts has started for the first time")
+BROKER = Trouble(PipelineCause.BROKER, "the broker could not be reached")
+BEHIND = Trouble(PipelineCause.BEHIND, "no ingest consumes")
+STARTED = Trouble(PipelineCause.STARTED, "alerts has started for the first time")
 JUDGING = Standing(judged_until=NOON - timedelta(seconds=1), healthy_since=NOON - timedelta(hours=1))
 
 
@@ -41,22 +41,21 @@ def test_while_nothing_is_wrong_what_is_proven_is_judged() -> None:
 
 def test_a_trouble_holds_judgement_for_the_settle_time_and_is_told_once_as_is_its_end() -> None:
     held = hold(JUDGING, BROKER, NOON)
-    assert held.told == Told(AlertEventType.PIPELINE_DEGRADED, NOON, BROKER.words)
-    assert held.standing.in_words == BROKER.words
+    assert held.told == Told(AlertEventType.PIPELINE_DEGRADED, Degradation(NOON, BROKER))
+    assert held.standing.in_words == "broker: the broker could not be reached"
     again = hold(held.standing, BEHIND, at(1))
     assert again.told is None
-    assert again.standing.in_words == BEHIND.words
+    assert again.standing.in_words == "behind: no ingest consumes"
     settling = go_on(again.standing, at(2), at(2), settle=SETTLE)
     assert settling.told is None
     assert settling.standing.judged_until == JUDGING.judged_until
-    assert (
-        settling.standing.in_words == "all is well since 2026-11-01 12:00:02Z, and settles; before: no ingest consumes"
-    )
+    settles = "behind: all is well since 2026-11-01 12:00:02Z, and settles; before: no ingest consumes"
+    assert settling.standing.in_words == settles
     almost = go_on(settling.standing, at(301), at(301.9), settle=SETTLE)
     assert almost == settling
     judging = go_on(almost.standing, at(301), at(302), settle=SETTLE)
     assert judging.standing == Standing(judged_until=at(301), healthy_since=at(2))
-    assert judging.told == Told(AlertEventType.PIPELINE_RECOVERED, NOON, BEHIND.words)
+    assert judging.told == Told(AlertEventType.PIPELINE_RECOVERED, Degradation(NOON, BROKER))
     assert go_on(judging.standing, at(302), at(303), settle=SETTLE).told is None
 
 
@@ -65,8 +64,8 @@ def test_a_trouble_while_it_settles_begins_the_settle_time_anew() -> None:
     held = hold(settling, BROKER, at(200))
     assert held.standing.healthy_since is None
     anew = go_on(held.standing, at(201), at(201), settle=SETTLE).standing
-    assert go_on(anew, at(302), at(302), settle=SETTLE).standing.reason is not None
-    assert go_on(anew, at(501), at(501), settle=SETTLE).standing.reason is None
+    assert go_on(anew, at(302), at(302), settle=SETTLE).standing.trouble is not None
+    assert go_on(anew, at(501), at(501), settle=SETTLE).standing.trouble is None
 
 
 def test_the_settle_time_ends_no_hold_before_something_is_proven() -> None:
@@ -78,7 +77,7 @@ def test_the_first_start_of_all_settles_too_but_is_no_news() -> None:
     held = hold(Standing(), STARTED, NOON)
     assert held.told is None
     settling = go_on(held.standing, at(1), at(1), settle=SETTLE)
-    assert settling.standing.reason is not None
+    assert settling.standing.trouble is not None
     judging = go_on(settling.standing, at(301), at(301), settle=SETTLE)
     assert judging.standing.judged_until == at(301)
     assert judging.told is None
@@ -86,7 +85,7 @@ def test_the_first_start_of_all_settles_too_but_is_no_news() -> None:
 
 def test_a_failure_after_the_first_start_is_told() -> None:
     held = hold(hold(Standing(), STARTED, NOON).standing, BEHIND, at(30))
-    assert held.told == Told(AlertEventType.PIPELINE_DEGRADED, at(30), BEHIND.words)
+    assert held.told == Told(AlertEventType.PIPELINE_DEGRADED, Degradation(at(30), BEHIND))
 
 
 def test_without_a_settle_time_judgement_goes_on_with_the_next_proof() -> None:
@@ -117,14 +116,21 @@ def test_who_looked_a_moment_ago_was_not_absent() -> None:
 
 def test_an_absence_says_since_when() -> None:
     absent = absence(NOON - timedelta(days=3), NOON)
-    assert absent == Trouble(Cause.ABSENT, "alerts was away since 2026-10-29 12:00:00Z")
+    assert absent == Trouble(PipelineCause.ABSENT, "alerts was away since 2026-10-29 12:00:00Z")
     assert absent.is_news
+
+
+def test_a_look_that_lies_ahead_says_that_the_clock_was_set_back() -> None:
+    assert absence(NOON + ABSENT_AFTER, NOON) is None
+    absent = absence(NOON + timedelta(hours=1), NOON)
+    assert absent is not None
+    assert absent.words == "the database's clock was set back: by it alerts looked last at 2026-11-01 13:00:00Z"
 
 
 def test_never_to_have_looked_is_a_start_and_no_news() -> None:
     started = absence(None, NOON)
     assert started is not None
-    assert started.cause is Cause.STARTED
+    assert started.cause is PipelineCause.STARTED
     assert not started.is_news
 
 
@@ -137,7 +143,7 @@ def test_a_slow_answer_is_no_difference_between_clocks(database_s: float) -> Non
 def test_clocks_that_differ_are_not_believed(database_s: float) -> None:
     trouble = disagreement(NOON, at(3), at(database_s))
     assert trouble is not None
-    assert trouble.cause is Cause.CLOCK
+    assert trouble.cause is PipelineCause.CLOCK
 
 
 def test_a_clock_that_goes_on_was_not_moved_however_long_nobody_looked() -> None:
@@ -151,7 +157,7 @@ def test_a_clock_that_was_moved_is_noticed_once(step_s: float) -> None:
     clocks = ClockWatch()
     clocks.stepped(NOON, 100.0)
     trouble = clocks.stepped(at(1 + step_s), 101.0)
-    assert trouble == Trouble(Cause.CLOCK, f"the clock was moved by {step_s:+.0f} s")
+    assert trouble == Trouble(PipelineCause.CLOCK, f"the clock was moved by {step_s:+.0f} s")
     assert clocks.stepped(at(2 + step_s), 102.0) is None
 
 
