@@ -56,7 +56,7 @@ class Attending(Protocol):
 
     @property
     def consumer(self) -> int | None:
-        """The number of its consumer, while it surely has one."""
+        """A number that stays the same while the broker surely counts a consumer of it; None: perhaps it does not."""
 
     async def caught_up(self) -> int:
         """The newest delivery tag, when all that was sent before the call has arrived."""

@@ -45,8 +45,8 @@ class Session:
         self._begin = begin
         self._consumer: str | None = None
         self._numbers = itertools.count(1)
-        self._confirmed: int | None = None
-        """The number of the consumer, once the broker has confirmed it and until it is to be cancelled."""
+        self._spells = itertools.count(1)
+        self._spell: int | None = None
         self._asked_for = 0
         self._in_hand: dict[int, Handling] = {}
         self._bytes_in_hand = 0
@@ -76,8 +76,11 @@ class Session:
 
     @property
     def consumer(self) -> int | None:
-        """The number of the consumer, a new one each time; None unless the broker has it, as far as is known here."""
-        return self._confirmed if self.consuming else None
+        """The number of the time through which the broker surely counts a consumer of ours; None: perhaps it does not.
+
+        It counts one that was cancelled, too, as long as that has messages in hand.
+        """
+        return self._spell if self.consuming else None
 
     async def caught_up(self) -> int:
         """The newest delivery tag, when all that the broker had sent by now has arrived, and all that was told it."""
@@ -93,10 +96,9 @@ class Session:
         self._asked_for = size
         await self._channel.basic_qos(prefetch_count=self._asked_for)
         # Named here, so that the first messages are known to be its own.
-        number = next(self._numbers)
-        self._consumer = f"ingest-{number}"
+        self._consumer = f"ingest-{next(self._numbers)}"
         await self._channel.basic_consume(self._queue, self._receive, consumer_tag=self._consumer)
-        self._confirmed = number
+        self._spell = self._spell or next(self._spells)
 
     async def last(self, stopping: asyncio.Event) -> None:
         """Acknowledge what is dealt with, until nothing is consumed any more or it is to stop."""
@@ -139,9 +141,14 @@ class Session:
 
     async def _cancel(self) -> None:
         consumer, self._consumer = self._consumer, None
-        self._confirmed = None
+        self._end_spell()
         if consumer is not None:
             await self._channel.basic_cancel(consumer)
+
+    def _end_spell(self) -> None:
+        """Before the broker is told what may leave it none to count: no consumer is left, and nothing in hand."""
+        if self._consumer is None and not self._in_hand:
+            self._spell = None
 
     async def _receive(self, message: DeliveredMessage) -> None:
         tag = message.delivery_tag
@@ -202,6 +209,7 @@ class Session:
     async def _give_back(self, tag: int) -> None:
         with suppress(*UNREACHABLE), broker_may_be_away():  # then the broker has it back already
             self.given_back += 1
+            self._end_spell()
             await self._channel.basic_nack(tag, requeue=True, wait=False)
             self._ahead.add(tag)
 
@@ -215,6 +223,7 @@ class Session:
             up_to += 1
             self._ahead.discard(up_to)
         self.dealt_with = up_to
+        self._end_spell()
         # RabbitMQ closes the channel for a tag that it has been told before: it must be one of these.
         together = [tag for tag in done if tag <= up_to]
         if together:

@@ -46,9 +46,9 @@ class IngestSession(Base):
 
     `round` is the newest round at whose question it had received `received` messages in all (the newest delivery tag)
     and has since dealt with all of these. `given_back` and `prioritised` count what breaks the queue's order: messages
-    that went back to it, and such with a priority. `consumer` is the number of its consumer, a new one each time it
-    begins to consume, None while it has none. The row goes when the channel was closed; that of a process which
-    died stays until alerts knows from the broker that its connection is gone.
+    that went back to it, and such with a priority. `consumer` is a number that stays the same as long as the broker
+    surely counts a consumer of it, None while it perhaps does not. The row goes when the channel was closed; that of a
+    process which died stays until alerts knows from the broker that its connection is gone.
     """
 
     __tablename__ = "ingest_session"

@@ -26,8 +26,8 @@ class Answer:
     """What a session said to a round: all of the `received` messages that it had got by its question are dealt with.
 
     By the time of the answer it had given so many messages back, and got so many with a priority. Both break the order
-    of the queue, but only the first leaves something in it that a look at an empty queue may have missed. Of its
-    consumers, which it numbers one after the other, it had that one then; None: it had none.
+    of the queue, but only the first leaves something in it that a look at an empty queue may have missed. `consumer` is
+    a number that stays the same as long as the broker surely counts a consumer of it; None: perhaps it did not then.
     """
 
     received: int
@@ -59,9 +59,9 @@ class Round:
         return sum(answer.prioritised for answer in self.answers.values())
 
     def known_consumers(self, before: "Round") -> int:
-        """How many of the queue's consumers surely were sessions': they had the same one before the look and after it.
+        """How many of the queue's consumers surely were sessions': those whose number was the same before the look.
 
-        That is what they said to the round `before` and to this one.
+        That is what they said to the round `before`.
         """
         mine = {key: answer.consumer for key, answer in self.answers.items() if answer.consumer is not None}
         return sum(key in before.answers and before.answers[key].consumer == one for key, one in mine.items())

@@ -178,9 +178,20 @@ class Consumer:
     round: int = 0
     received: int = 0
     dead: bool = False
-    consumer: int | None = None
-    begun: int = 0
+    consumes: bool = False
+    cancelled: set[int] = field(default_factory=set)
+    spell: int | None = None
+    spells: int = 0
     told: int | None = None
+
+    @property
+    def counted(self) -> int:
+        """How many consumers the broker counts: also the cancelled that have messages in hand."""
+        return self.consumes + bool(self.cancelled & self.unacked.keys())
+
+    def end_spell(self) -> None:
+        if not self.consumes and not self.unacked:
+            self.spell = None
 
     @property
     def answer(self) -> Answer:
@@ -254,7 +265,7 @@ class Simulation:
             self.accepted += count
 
     def deliver(self) -> None:
-        if consumer := self.one_of([one for one in self.living if one.consumer]):
+        if consumer := self.one_of([one for one in self.living if one.consumes]):
             count = self.chance.randint(1, 4)
             for message in self.ready[:count]:
                 consumer.sent += 1
@@ -265,11 +276,13 @@ class Simulation:
         if consumer := self.one_of(self.busy):
             tags = self.chance.sample(sorted(consumer.unacked), self.chance.randint(1, len(consumer.unacked)))
             self.stored.update(consumer.unacked.pop(tag) for tag in tags)
+            consumer.end_spell()
 
     def give_back(self) -> None:
         if consumer := self.one_of(self.busy):
             consumer.on_the_way_back.append(consumer.unacked.pop(self.chance.choice(list(consumer.unacked))))
             consumer.given_back += 1
+            consumer.end_spell()
 
     def comes_back(self, consumer: Consumer) -> None:
         self.ready = sorted(consumer.on_the_way_back) + self.ready
@@ -277,7 +290,7 @@ class Simulation:
 
     def ask(self) -> None:
         if self.look is None:
-            consumers = sum(one.consumer is not None for one in self.living) + len(self.strangers)
+            consumers = sum(one.counted for one in self.living) + len(self.strangers)
             self.look = Round(at(self.accepted), len(self.ready), consumers, {})
             for stranger in self.strangers:
                 stranger.was_seen = True
@@ -293,7 +306,7 @@ class Simulation:
         for consumer in self.living:
             if consumer.noted is not None and min(consumer.unacked, default=consumer.noted + 1) > consumer.noted:
                 consumer.round, consumer.received, consumer.noted = consumer.asked, consumer.noted, None
-                consumer.told = consumer.consumer
+                consumer.told = consumer.spell
 
     def hear(self) -> None:
         if self.look is None or any(consumer.round < self.round for consumer in self.consumers.values()):
@@ -307,13 +320,17 @@ class Simulation:
             assert not missing, f"{missing} were accepted by then, and are not stored"
 
     def consume(self) -> None:
-        if consumer := self.one_of([one for one in self.living if one.consumer is None]):
-            consumer.begun += 1
-            consumer.consumer = consumer.begun
+        if consumer := self.one_of([one for one in self.living if not one.consumes]):
+            consumer.consumes = True
+            if consumer.spell is None:
+                consumer.spells += 1
+                consumer.spell = consumer.spells
 
     def cancel(self) -> None:
         if consumer := self.one_of(self.living):
-            consumer.consumer = None
+            consumer.consumes = False
+            consumer.cancelled.update(consumer.unacked)
+            consumer.end_spell()
 
     def a_stranger_comes(self) -> None:
         if not self.strangers:
