@@ -4,7 +4,7 @@ import asyncpg
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from shared.service_database import is_away
+from shared.service_database import is_away, was_in_the_way
 
 REFUSED_DATA = ("21", "22", "23", "54")
 """Classes of SQLSTATE (PostgreSQL, appendix A): cardinality, data exception, integrity, program limit."""
@@ -13,9 +13,6 @@ SUSPICIOUS = ("53200", "53400", "57014", "XX")
 """Starts of SQLSTATE that a server in need may answer to anything, and a healthy one to a batch that asks too much:
 out of memory or of locks, a limit of its configuration (temporary files), a statement that took too long; and what it
 calls an internal error or a corrupted page, which may lie where this batch alone goes."""
-
-CONFLICTS = ("40", "55P03")
-"""Another transaction is in the way: a deadlock, a lock that was not to be had in time."""
 
 NOT_WRITABLE = ("53100", "25006")
 """The server answers and takes nothing: its disk is full, or it has become a standby."""
@@ -52,7 +49,7 @@ def kind(error: Exception) -> str:
         return "suspicious"
     cause = _cause(error)
     sqlstate = str(getattr(cause, "sqlstate", None) or "")
-    if sqlstate.startswith(CONFLICTS):
+    if was_in_the_way(error):
         return "conflict"
     if sqlstate.startswith(NOT_WRITABLE):
         return "not_writable"

@@ -49,6 +49,9 @@ DATABASE_FAILURES: tuple[type[Exception], ...] = (
 AWAY = ("08", "28", "3D", "53", "57P")
 """Starts of SQLSTATE that say nothing about the statement: no connection, no login, no resources, shutting down."""
 
+CONFLICTS = ("40", "55P03")
+"""Another transaction is in the way: a deadlock, a lock that was not to be had in time (`lock_timeout`)."""
+
 
 def is_away(error: BaseException) -> bool:
     """Whether `error` says that the database cannot be reached or used now, whatever is asked of it."""
@@ -67,10 +70,16 @@ def was_busy(error: BaseException) -> bool:
     return isinstance(error, NoFreeConnectionError | PoolTimeoutError)
 
 
-def took_too_long(error: BaseException) -> bool:
-    """Whether the server ended the statement, which `statement_timeout` and `lock_timeout` make it do."""
+def was_in_the_way(error: BaseException) -> bool:
+    """Whether another transaction was, and nothing was written: the same may be tried again."""
     cause = error.driver_exception if isinstance(error, DBAPIError) else error
-    return isinstance(cause, asyncpg.QueryCanceledError | asyncpg.LockNotAvailableError)
+    return isinstance(cause, asyncpg.PostgresError) and str(cause.sqlstate).startswith(CONFLICTS)
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether the server ended the statement, which `statement_timeout` makes it do."""
+    cause = error.driver_exception if isinstance(error, DBAPIError) else error
+    return isinstance(cause, asyncpg.QueryCanceledError)
 
 
 class ServiceDatabase:

@@ -14,7 +14,7 @@ from shared.http.answers import json_answer
 from shared.http.cursors import CursorError
 from shared.http.methods import allowed_methods
 from shared.http.response_headers import SAFE_HEADERS
-from shared.service_database import DATABASE_FAILURES, is_away, took_too_long, was_busy
+from shared.service_database import DATABASE_FAILURES, is_away, took_too_long, was_busy, was_in_the_way
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -146,6 +146,8 @@ async def _database_failure(_: Request, error: Exception) -> Response:
         return _answer(503, "No connection to the database was free in time. Try again.", headers=retry_after)
     if is_away(error):
         return _answer(503, "The database cannot be reached. Try again.", headers=retry_after)
+    if was_in_the_way(error):
+        return _answer(503, "Another change was in the way, and nothing was done. Try again.", headers=retry_after)
     if took_too_long(error):
         return _answer(504, "The database did not answer in time; the query was cancelled.")
     raise error

@@ -128,13 +128,18 @@ async def test_errors_are_problems_and_repeat_nothing_of_the_request() -> None:
         (asyncpg.InvalidPasswordError(), 503),
         (asyncpg.InterfaceError("connection is closed"), 503),
         (asyncpg.InternalClientError("cannot switch to state 12"), 503),
+        (asyncpg.DeadlockDetectedError(), 503),
+        (asyncpg.SerializationError(), 503),
+        (asyncpg.LockNotAvailableError(), 503),
         (asyncpg.QueryCanceledError(), 504),
         (asyncpg.UndefinedColumnError(), 500),
         (asyncpg.DataError("invalid input"), 500),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-async def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(error: Exception, status: int) -> None:
+async def test_a_database_that_cannot_answer_now_is_a_503_that_says_when_to_try_again(
+    error: Exception, status: int
+) -> None:
     app = create()
 
     @app.get("/rows")
