@@ -22,7 +22,7 @@ RECENT_HOURS = 3
 # Limits of a whole medium in each tenant, one with hours that do not count; of some houses; of some meters.
 # What each of them would let alerts look at again is written afterwards.
 POLICIES = (
-    "ALTER TABLE policy DISABLE TRIGGER policy_has_changed",
+    "ALTER TABLE policy DISABLE TRIGGER USER",
     """
     INSERT INTO policy (tenant_id, medium, stale_after, quiet_from, quiet_until, time_zone)
     SELECT id, 'heat', interval '48 hours', time '01:00', time '04:00', 'Europe/Copenhagen' FROM tenant
@@ -36,7 +36,7 @@ POLICIES = (
     INSERT INTO policy (tenant_id, installation_id, stale_after)
     SELECT tenant_id, id, interval '40 hours' FROM meter_installation WHERE meter_serial LIKE '%77'
     """,
-    "ALTER TABLE policy ENABLE TRIGGER policy_has_changed",
+    "ALTER TABLE policy ENABLE TRIGGER USER",
 )
 
 HEARD = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 
 import asyncpg
-from sqlalchemy import Table, bindparam, update
+from sqlalchemy import ARRAY, Table, Text, Uuid, bindparam, column, func, literal, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.models import (
@@ -20,6 +20,13 @@ from shared.registry.changes import Columns, Plan
 from shared.registry.registered import Installation
 
 ROWS_A_STATEMENT = 5_000
+
+# What alerts is to look at again, each statement would lock for itself, and all of them together in no order.
+LOCK = text("SELECT lock_statuses(:tenants, :installations, :gateways)").bindparams(
+    bindparam("tenants", type_=ARRAY(Uuid())),
+    bindparam("installations", type_=ARRAY(Uuid())),
+    bindparam("gateways", type_=ARRAY(Text())),
+)
 
 Progress = Callable[[str, int, int], None]
 """Told what is being written, how many rows of it are, and of how many."""
@@ -42,6 +49,15 @@ async def carry_out(session: AsyncSession, plan: Plan, *, progress: Progress) ->
         await writer.update(model, changes.updated)
         await writer.insert(model, changes.created)
     installations = plan.installations
+    concerned = [*installations.created, *installations.updated]
+    await session.execute(
+        LOCK,
+        {
+            "tenants": list({it.tenant_id for it in concerned}),
+            "installations": [it.id for it in installations.updated],
+            "gateways": list({it.gateway_id for it in concerned if it.gateway_id}),
+        },
+    )
     # What ends goes before what begins: a meter is in one place at a time.
     await writer.update(MeterInstallation, [_correctable(it) for it in installations.updated])
     # What is replaced is older than what replaces it, so each link finds its end.
@@ -69,20 +85,20 @@ class _Writer:
             )
 
     async def update(self, model: type[Base], rows: Sequence[Columns]) -> None:
-        """Update by primary key; rows that all have the same columns, the key among them."""
+        """Update by primary key; rows that all have the same columns, the key among them. One statement, as above."""
         if not rows:
             return
         table = _table(model)
         (key,) = table.primary_key.columns
-        # A parameter of the same name as a column would be taken for a value to set.
-        statement = (
-            update(table)
-            .where(key == bindparam("row_key"))
-            .values({column: bindparam(column) for column in rows[0] if column != key.name})
-        )
-        renamed = [{"row_key" if name == key.name else name: value for name, value in row.items()} for row in rows]
-        for part in self._parts(renamed, table.name):
-            await self._session.execute(statement, part)
+        columns = [table.c[name] for name in rows[0]]
+        for part in self._parts(rows, table.name):
+            lists = [literal([row[it.name] for row in part], ARRAY(it.type)) for it in columns]
+            given = func.unnest(*lists).table_valued(*(column(it.name, it.type) for it in columns)).render_derived()
+            await self._session.execute(
+                update(table)
+                .where(key == given.c[key.name])
+                .values({it.name: given.c[it.name] for it in columns if it is not key})
+            )
 
     def _parts(self, rows: Sequence[Columns], what: str) -> Iterator[Sequence[Columns]]:
         """The rows in handy parts; each is told of when the next is asked for."""

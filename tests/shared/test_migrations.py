@@ -79,34 +79,6 @@ async def test_migrating_twice_changes_nothing_and_down_and_up_again_works(datab
         assert await catalogue(engine, COLUMNS) == before
 
 
-async def test_deliveries_keep_their_order_when_they_are_numbered(database: Database) -> None:
-    """One that was written again lies behind newer ones on the disk."""
-    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
-        building = await create_building(engine, meters=1)
-        values = {"tenant_id": building.tenant_id, "installation_id": building.installation_ids[0]}
-        deliver = text(
-            "INSERT INTO delivery (id, alert_id, tenant_id, event_type, event, created_at)"
-            " SELECT gen_random_uuid(), id, tenant_id, :event_type, '{}', :at FROM alert"
-        )
-        begin = datetime(2026, 1, 1, tzinfo=UTC)
-        async with engine.begin() as connection:
-            await connection.run_sync(downgrade, "0009")
-            await connection.execute(
-                text(
-                    "INSERT INTO alert (id, tenant_id, installation_id, opened_at)"
-                    " VALUES (gen_random_uuid(), :tenant_id, :installation_id, now())"
-                ),
-                values,
-            )
-            for hours, event_type in ((1, "second"), (2, "third"), (0, "first")):
-                await connection.execute(deliver, {"event_type": event_type, "at": begin + timedelta(hours=hours)})
-        await migrate(engine)
-        async with engine.begin() as connection:
-            await connection.execute(deliver, {"event_type": "new", "at": begin})
-            found = await connection.execute(text("SELECT event_type, position FROM delivery ORDER BY position"))
-            assert [tuple(row) for row in found] == [("first", 1), ("second", 2), ("third", 3), ("new", 4)]
-
-
 async def test_reading_is_a_hypertable_exactly_where_timescaledb_is_loaded(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         loaded = "timescaledb" in str(await connection.scalar(text("SHOW shared_preload_libraries")))

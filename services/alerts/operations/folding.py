@@ -23,13 +23,14 @@ LOCK = text(
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
 # A gateway that hears a meter which another heard before, or none, may have to be heard of earlier than it seemed: at
-# once it is looked at. In the order of the key, too.
+# once it is looked at. Also one that is to be looked at already: a sweep may have it in hand, and knows nothing of this
+# meter. After the installations and in the order of the key, as `lock_statuses` in the database.
 HAS_ANOTHER_METER = text(
     """
     UPDATE gateway_status SET due_at = registered_at
     WHERE gateway_id IN (
         SELECT gateway_id FROM gateway_status
-        WHERE state = 'heard' AND due_at > registered_at AND gateway_id IN (
+        WHERE gateway_id IN (
             SELECT heard.gateway_id
             FROM unnest(:ids, :gateway_ids) AS heard (installation_id, gateway_id)
             JOIN installation_status AS status ON status.installation_id = heard.installation_id

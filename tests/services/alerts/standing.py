@@ -13,6 +13,9 @@ from services.alerts.operations.sweeping import Swept, sweep
 from shared.messages.readings_stored import InstallationHeard, ReadingsStored
 from tests.support.registry import Building
 
+TOUCHED = "xmin = pg_current_xact_id()::xid"
+"""What this transaction has written."""
+
 
 async def tick(engine: AsyncEngine, at: datetime) -> tuple[GatewaysSwept, Swept]:
     """What alerts does each second: the gateways, then the installations."""
@@ -52,6 +55,17 @@ async def change(engine: AsyncEngine, statement: str, **values: object) -> None:
     """Do something to the database."""
     async with engine.begin() as connection:
         await connection.execute(text(statement), values)
+
+
+async def touched(engine: AsyncEngine, statement: str, **values: object) -> tuple[set[UUID], set[str]]:
+    """Carry out the statement: the installations and the gateways that are to be looked at again for it."""
+    async with engine.begin() as connection:
+        await connection.execute(text(statement), values)
+        installations = await connection.scalars(
+            text(f"SELECT installation_id FROM installation_status WHERE {TOUCHED}")
+        )
+        gateways = await connection.scalars(text(f"SELECT gateway_id FROM gateway_status WHERE {TOUCHED}"))
+        return set(installations), set(gateways)
 
 
 async def rows(engine: AsyncEngine, query: str, **values: object) -> list[tuple[Any, ...]]:

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.operations.folding import fold
 from tests.services.alerts.standing import (
+    TOUCHED,
     change,
     hear_gateway,
     heard,
@@ -17,6 +19,7 @@ from tests.services.alerts.standing import (
     store,
     tick,
     told,
+    touched,
 )
 from tests.support.registry import Building, create_building
 
@@ -49,10 +52,11 @@ async def decide(engine: AsyncEngine, building: Building, **policy: object) -> N
 
 async def decided(engine: AsyncEngine, statement: str, **values: object) -> None:
     """Carry out the statement; what its triggers make due at the server's time is due at once by the test's."""
-    server_began = (await rows(engine, "SELECT now()"))[0][0]
-    await change(engine, statement, **values)
-    for table in ("installation_status", "gateway_status"):
-        await change(engine, f"UPDATE {table} SET due_at = :now WHERE due_at >= :began", now=START, began=server_began)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement), values)
+        for table in ("installation_status", "gateway_status"):
+            touched = f"UPDATE {table} SET due_at = least(due_at, :now) WHERE {TOUCHED}"
+            await connection.execute(text(touched), {"now": START})
 
 
 async def reasons(engine: AsyncEngine) -> list[tuple[str, str | None]]:
@@ -152,13 +156,9 @@ async def test_a_policy_that_is_written_again_makes_due_only_what_it_changes(
     building = await prepared(engine, meters=2)
     await decide(engine, building, stale_after=60 * HOUR)
     await tick(engine, START)
-    began = (await rows(engine, "SELECT now()"))[0][0]
-    await change(engine, "UPDATE policy SET stale_after = :stale_after, note = 'why'", stale_after=stale_after)
-    due = (
-        "SELECT due_at FROM (SELECT due_at FROM installation_status UNION ALL SELECT due_at FROM gateway_status) looks"
-        " WHERE due_at BETWEEN :began AND now()"
-    )
-    assert len(await rows(engine, due, began=began)) == looked_at
+    statement = "UPDATE policy SET stale_after = :stale_after, note = 'why'"
+    installations, gateways = await touched(engine, statement, stale_after=stale_after)
+    assert len(installations) + len(gateways) == looked_at
 
 
 async def test_what_was_opened_quietly_is_closed_quietly_by_a_reading(engine: AsyncEngine) -> None:

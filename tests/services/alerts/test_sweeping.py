@@ -108,6 +108,7 @@ async def test_a_sweep_reads_only_what_is_due_whatever_else_there_is(engine: Asy
         at=START,
         id=silent,
     )
+    await sweep_gateways(engine, START, START)
     before = await rows_read(engine)
     assert (await sweep(engine, START, START)).stale == 1
     # By the counters of the server itself: a scan of all would have read 20,000.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.clock import utc_now
@@ -186,6 +186,8 @@ async def test_a_meter_in_another_flat_is_refused_unless_it_was_moved(engine: As
 async def test_a_wrong_installed_at_is_corrected_and_alerts_looks_at_it_again(engine: AsyncEngine) -> None:
     await do_import(engine, {})
     before = await one(engine)
+    async with engine.begin() as connection:
+        await connection.execute(update(InstallationStatus).values(due_at=None))
     plan = await do_import(engine, {"installed_at": "2024-03-01T00:00:00Z"})
     assert dict(plan.counts())["installations"] == Count(0, 1, 0)
     after = await one(engine)

@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerts.settings import AlertsSettings
+from tests.services.alerts.api.conftest import client_of, create_app
 from tests.services.alerts.api.data import building_beside
 from tests.support.registry import Building, create_building
 from tests.support.tokens import Headers
@@ -271,3 +273,17 @@ async def test_a_changed_policy_lets_alerts_look_again_at_what_it_is_of(
     assert await noted() == everywhere
     await client.delete(url, headers=ours)
     assert await noted() == everywhere
+
+
+async def test_a_policy_whose_meters_somebody_else_has_locked_is_to_be_written_again_later(
+    settings: AlertsSettings, headers: Headers, engine: AsyncEngine, building: Building
+) -> None:
+    app = create_app(settings.model_copy(update={"callers_timeout_s": 1.0}))
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        ours = headers(building.tenant_id)
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT state FROM installation_status FOR UPDATE"))
+            refused = await client.post("/policies", headers=ours, json={"stale_after": "P1D"})
+        assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+        assert refused.headers["retry-after"] == "5"
+        assert (await client.post("/policies", headers=ours, json={"stale_after": "P1D"})).status_code == 201
