@@ -58,6 +58,14 @@ class Alert(Base):
         Index(None, "tenant_id", "opened_at", "id"),
         # Of all that there ever were they are few.
         Index("ix_alert_open", "tenant_id", "opened_at", "id", postgresql_where=text("closed_at IS NULL")),
+        *(
+            Index(f"ix_alert_{name}", "tenant_id", "opened_at", "id", postgresql_where=text(few))
+            for name, few in (
+                ("gateway_silent", "type = 'gateway.silent'"),
+                ("acknowledged", "acknowledged_at IS NOT NULL"),
+                ("snoozed", "snoozed_until IS NOT NULL"),
+            )
+        ),
         Index("ix_alert_installation_id", "installation_id", "opened_at"),
         Index("ix_alert_gateway_id", "gateway_id", "opened_at"),
     )

@@ -19,6 +19,7 @@ from services.alerts.queries.alert_fields import (
     Since,
     Snooze,
 )
+from services.alerts.queries.alert_subjects import Subjects, few
 from shared.http.cursors import decode_cursor, encode_cursor
 from shared.http.fields import LatestReading
 from shared.http.pages import Page
@@ -36,28 +37,46 @@ IN_PROPERTIES = """(
 # `$2` are the properties in reach, or NULL for all: with the tenant the first of the two locks on what is seen.
 WITHIN_REACH = f"a.tenant_id = $1 AND ($2::uuid[] IS NULL OR {IN_PROPERTIES.format('$2')})"
 
+# Written so that each is what the predicate of a partial index says: the planner sees the arguments.
 OF_PAGE = """
     ($3::boolean IS NULL OR (a.closed_at IS NULL) = $3)
     AND ($4::text[] IS NULL OR a.type = ANY ($4))
-    AND ($5::uuid[] IS NULL OR a.installation_id = ANY ($5))
-    AND ($6::text[] IS NULL OR a.gateway_id = ANY ($6) OR EXISTS (
+    AND ($5::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $5)
+    AND ($6::boolean IS NULL OR (a.snoozed_until IS NOT NULL AND a.snoozed_until > $7) = $6)
+    AND ($8::timestamptz IS NULL OR a.opened_at > $8)
+    AND ($9::timestamptz IS NULL OR a.opened_at < $9)
+    AND ($10::timestamptz IS NULL OR (a.opened_at, a.id) < ($10, $11::uuid))"""
+
+OF_SUBJECTS = f"""
+    ($13::uuid[] IS NULL OR a.installation_id = ANY ($13))
+    AND ($14::text[] IS NULL OR a.gateway_id = ANY ($14) OR EXISTS (
         SELECT FROM meter_installation i
-        WHERE i.tenant_id = $1 AND i.id = a.installation_id AND i.gateway_id = ANY ($6)))
-    AND ($7::uuid[] IS NULL OR {in_properties})
-    AND ($8::text[] IS NULL OR EXISTS (
+        WHERE i.tenant_id = $1 AND i.id = a.installation_id AND i.gateway_id = ANY ($14)))
+    AND ($15::uuid[] IS NULL OR {IN_PROPERTIES.format("$15")})
+    AND ($16::text[] IS NULL OR EXISTS (
         SELECT FROM meter_installation i
-        WHERE i.tenant_id = $1 AND i.id = a.installation_id AND i.medium = ANY ($8)))
-    AND ($9::boolean IS NULL OR (a.acknowledged_at IS NOT NULL) = $9)
-    AND ($10::boolean IS NULL OR coalesce(a.snoozed_until > $11, false) = $10)
-    AND ($12::timestamptz IS NULL OR a.opened_at > $12)
-    AND ($13::timestamptz IS NULL OR a.opened_at < $13)
-    AND ($14::timestamptz IS NULL OR (a.opened_at, a.id) < ($14, $15::uuid))"""
+        WHERE i.tenant_id = $1 AND i.id = a.installation_id AND i.medium = ANY ($16)))"""  # noqa: S608 - the code's own
+
+NEWEST_FIRST = "ORDER BY a.opened_at DESC, a.id DESC LIMIT"
+
+# Along the time, until the page is full: that is soon where much of what there is may be on it.
+WALK = f"SELECT a.* FROM alert a WHERE {{within_reach}} AND {{which}} {NEWEST_FIRST} {{limit}}"  # noqa: S608
+
+# Of a few meters and gateways, `$13` and `$14`, the newest of each.
+OF_FEW = f"""
+    SELECT a.* FROM (
+        SELECT a.* FROM unnest($13::uuid[]) few (id) CROSS JOIN LATERAL (
+            SELECT a.* FROM alert a
+            WHERE a.tenant_id = $1 AND a.installation_id = few.id AND {OF_PAGE} {NEWEST_FIRST} $12) a
+        UNION ALL
+        SELECT a.* FROM unnest($14::text[]) few (id) CROSS JOIN LATERAL (
+            SELECT a.* FROM alert a
+            WHERE a.tenant_id = $1 AND a.gateway_id = few.id AND {OF_PAGE} {NEWEST_FIRST} $12) a
+    ) a {NEWEST_FIRST} $12"""  # noqa: S608 - the code's own text
 
 # The places are looked up for the rows of the page alone.
 ALERTS = """
-WITH page AS MATERIALIZED (
-    SELECT a.* FROM alert a WHERE {within_reach} AND {which} ORDER BY a.opened_at DESC, a.id DESC LIMIT {limit}
-)
+WITH page AS MATERIALIZED ({page})
 SELECT page.*, i.*, g.*
 FROM page
 LEFT JOIN LATERAL (
@@ -156,15 +175,11 @@ class AlertFilters:
     opened_before: datetime | None = None
 
     def arguments(self, now: datetime) -> tuple[object, ...]:
-        """`$3` to `$13` of `OF_PAGE`; but for `now` they are also what a cursor is bound to."""
+        """`$3` to `$9` of `OF_PAGE`; but for `now` they are also what a cursor is bound to."""
         is_open = {AlertState.OPEN: True, AlertState.CLOSED: False, AlertState.ALL: None}[self.state]
         return (
             is_open,
             sorted(self.types) or None,
-            sorted(self.installation_ids) or None,
-            sorted(self.gateway_ids) or None,
-            sorted(self.property_ids) or None,
-            sorted(self.media) or None,
             self.acknowledged,
             self.snoozed,
             now,
@@ -172,17 +187,33 @@ class AlertFilters:
             self.opened_before,
         )
 
+    def subjects(self, reach: Reach) -> Subjects:
+        """Whose alerts: of the properties those that are within `reach`."""
+        properties = self.property_ids if reach.property_ids is None else self.property_ids & reach.property_ids
+        return Subjects(
+            installation_ids=sorted(self.installation_ids) or None,
+            gateway_ids=sorted(self.gateway_ids) or None,
+            property_ids=sorted(properties) if self.property_ids else None,
+            media=sorted(self.media) or None,
+        )
+
 
 async def alerts_page(
     database: TenantDatabase, *, reach: Reach, filters: AlertFilters, cursor: str | None, limit: int, now: datetime
 ) -> AlertsPage:
     """A page of the alerts within `reach` that `filters` let through; raises `CursorError`."""
-    scope = ("alerts", reach.tenant_id, [value for value in filters.arguments(now) if value is not now])
+    subjects = filters.subjects(reach)
+    bound = [value for value in filters.arguments(now) if value is not now]
+    scope = ("alerts", reach.tenant_id, bound, subjects.arguments)
     after = (None, None) if cursor is None else decode_cursor(cursor, tuple[datetime, UUID], scope=scope)
-    which = OF_PAGE.format(in_properties=IN_PROPERTIES.format("$7"))
-    statement = ALERTS.format(within_reach=WITHIN_REACH, which=which, limit="$16")
+    arguments = (*reach_arguments(reach), *filters.arguments(now), *after, limit + 1)
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        rows = await connection.fetch(statement, *reach_arguments(reach), *filters.arguments(now), *after, limit + 1)
+        selected = await few(connection, reach, subjects)
+        if selected is not None:
+            rows = await connection.fetch(ALERTS.format(page=OF_FEW), *arguments, *selected)
+        else:
+            walk = WALK.format(within_reach=WITHIN_REACH, which=f"{OF_PAGE} AND {OF_SUBJECTS}", limit="$12")
+            rows = await connection.fetch(ALERTS.format(page=walk), *arguments, *subjects.arguments)
     items = [_alert(row, now) for row in rows[:limit]]
     has_next = len(rows) > limit
     last = (items[-1].opened_at, items[-1].id) if has_next else None
@@ -197,7 +228,7 @@ async def one_alert(database: TenantDatabase, *, reach: Reach, alert_id: UUID, n
 
 async def find_alert(connection: Connection, *, reach: Reach, alert_id: UUID, now: datetime) -> Alert | None:
     """The same in a transaction that is open for `reach`."""
-    statement = ALERTS.format(within_reach=WITHIN_REACH, which="a.id = $3", limit="1")
+    statement = ALERTS.format(page=WALK.format(within_reach=WITHIN_REACH, which="a.id = $3", limit="1"))
     row = await connection.fetchrow(statement, *reach_arguments(reach), alert_id)
     return None if row is None else _alert(row, now)
 

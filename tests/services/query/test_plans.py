@@ -1,7 +1,6 @@
 """What the database does for a list of installations: it reads what the page needs, and not what the tenant has."""
 
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import product
 from typing import Any
@@ -19,6 +18,7 @@ from services.query.queries.installations import installations_page
 from shared.http.reach import Reach
 from shared.models import InstallationState, Medium
 from tests.support.databases import Database
+from tests.support.plans import Explained, nodes, rows_looked_at
 
 INSTALLATIONS = 20_000
 BIG, SMALL = UUID(int=1), UUID(int=2)
@@ -43,19 +43,6 @@ FLEET = (
     FROM (SELECT installation_id AS id, random() AS r FROM installation_status) s WHERE s.id = installation_id
     """,
 )
-
-
-class Explained:
-    """A connection that keeps the plans of what it fetches."""
-
-    def __init__(self, connection: Any, plans: list[dict[str, Any]]) -> None:
-        self._connection = connection
-        self._plans = plans
-
-    async def fetch(self, statement: str, *arguments: object) -> Any:
-        explained = await self._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
-        self._plans.append(json.loads(explained)[0]["Plan"])
-        return await self._connection.fetch(statement, *arguments)
 
 
 @pytest.fixture
@@ -92,30 +79,14 @@ async def half_of_the_properties(engine: AsyncEngine) -> Reach:
         return Reach(BIG, frozenset(found))
 
 
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parts of a plan that ran."""
-    if plan["Actual Loops"]:
-        yield plan
-        for part in plan.get("Plans", []):
-            yield from nodes(part)
-
-
 def rows_read(plan: dict[str, Any]) -> int:
     """How many rows of tables were looked at, besides those of properties, which are few."""
-    return sum(
-        round(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
-        for node in nodes(plan)
-        if node.get("Relation Name") not in {None, "property"}
-    )
+    return sum(rows_looked_at(node) for node in nodes(plan) if node.get("Relation Name") not in {None, "property"})
 
 
 def statuses_read(plan: dict[str, Any]) -> int:
     """How many rows of `installation_status` were looked at."""
-    return sum(
-        round(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
-        for node in nodes(plan)
-        if node.get("Relation Name") == "installation_status"
-    )
+    return sum(rows_looked_at(node) for node in nodes(plan) if node.get("Relation Name") == "installation_status")
 
 
 def sorted_rows(plan: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerts.queries import alert_subjects
 from shared.clock import utc_now
 from tests.services.alerts.api.data import NOON, add_alert, building_beside, set_last_reading
 from tests.support.registry import Building, add_meter, create_building
@@ -114,6 +115,14 @@ async def test_the_newest_come_first_page_by_page_and_only_the_open_ones_unless_
     assert await ids("state=closed") == [closed]
 
 
+@pytest.fixture(params=["of few", "of many"])
+def however_many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alerts of a few meters are looked up; those of many are found by going back in time."""
+    if request.param == "of many":
+        monkeypatch.setattr(alert_subjects, "MOST", 0)
+
+
+@pytest.mark.usefixtures("however_many")
 async def test_each_filter_leaves_out_what_does_not_meet_it(
     client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, building: Building
 ) -> None:
@@ -164,6 +173,7 @@ async def test_a_snooze_that_is_over_is_none(
     assert (item["id"], item["snoozed"]) == (str(over), None)
 
 
+@pytest.mark.usefixtures("however_many")
 async def test_a_narrowed_caller_sees_the_alerts_of_its_properties_and_of_their_gateways(
     client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, building: Building
 ) -> None:

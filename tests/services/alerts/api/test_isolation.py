@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.alerts.api.app import callers_database
 from services.alerts.operations import alert_marks, policy_preview
 from services.alerts.operations import policies as policy_operations
-from services.alerts.queries import alerts, policies, policy_change
+from services.alerts.queries import alert_subjects, alerts, policies, policy_change
 from services.alerts.queries.alerts import AlertFilters
 from services.alerts.queries.policies import PolicyFilters
 from services.alerts.queries.policy_fields import PolicyBody
@@ -205,6 +205,10 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
     if lock == "the database's policies alone":
         open_to_all = "$1::uuid IS NOT NULL AND ($2::uuid[] IS NULL OR true)"
         monkeypatch.setattr(alerts, "WITHIN_REACH", open_to_all)
+        monkeypatch.setattr(alerts, "OF_FEW", alerts.OF_FEW.replace("a.tenant_id = $1", "$1::uuid IS NOT NULL"))
+        all_meters = alert_subjects.SELECTED.replace("i.tenant_id = $1", "$1::uuid IS NOT NULL")
+        all_meters = all_meters.replace("$2::uuid[] IS NULL OR", "$2::uuid[] IS NULL OR true OR")
+        monkeypatch.setattr(alert_subjects, "SELECTED", all_meters)
         monkeypatch.setattr(alert_marks, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policies, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policy_change, "within", lambda _: ())
