@@ -1,13 +1,13 @@
 """Indexes for lists of alerts by what few of them are: of a gateway, acknowledged, snoozed.
 
-Revision ID: 0014
-Revises: 0013
+Revision ID: 0015
+Revises: 0014
 """
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
