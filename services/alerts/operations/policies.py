@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from services.alerts.queries.policies import COLUMNS, find_policy, policy_in, policy_of_target
-from services.alerts.queries.policy_fields import Policy, PolicyBody
+from services.alerts.queries.policy_fields import Policy, PolicyBody, is_of_all
 from shared.http.reach import Reach
 from shared.http.tenant_database import Connection, TenantDatabase
 
@@ -98,14 +98,14 @@ async def remove_policy(database: TenantDatabase, *, reach: Reach, policy_id: UU
 async def changeable(connection: Connection, reach: Reach, policy_id: UUID) -> Policy | None:
     """The policy, if there is one; raises `BeyondReachError` where the caller may see it but not change it."""
     found = await find_policy(connection, reach=reach, policy_id=policy_id)
-    if found is not None and found.is_of_all and reach.property_ids is not None:
+    if found is not None and is_of_all(found) and reach.property_ids is not None:
         raise BeyondReachError
     return found
 
 
 async def check_target(connection: Connection, reach: Reach, wanted: PolicyBody) -> None:
     """Raise `BeyondReachError` or `NoTargetError` unless the caller may have a policy of that."""
-    if wanted.is_of_all and reach.property_ids is not None:
+    if is_of_all(wanted) and reach.property_ids is not None:
         raise BeyondReachError
     properties = None if reach.property_ids is None else sorted(reach.property_ids)
     for field, target, is_there in (

@@ -42,6 +42,13 @@ ClosedAt = Annotated[
     Field(description="When it ended (UTC); null while it is open.", examples=["2026-11-04T07:10:03.25Z"]),
 ]
 
+GatewayId = Annotated[str, Field(description="The gateway's id.", examples=[GATEWAY_EXAMPLE])]
+GatewayName = Annotated[str, Field(description="What it is called.", examples=["In the cellar"])]
+LastHeardAt = Annotated[
+    datetime | None,
+    Field(description="When its newest message arrived (UTC); null where none ever did.", examples=[TIME_EXAMPLE]),
+]
+
 
 @dataclass(slots=True)
 class InstallationOfAlert:
@@ -69,12 +76,9 @@ class InstallationOfAlert:
 class GatewayOfAlert:
     """The gateway that is silent: what a person needs to find it."""
 
-    id: Annotated[str, Field(description="The gateway's id.", examples=[GATEWAY_EXAMPLE])]
-    name: Annotated[str, Field(description="What it is called.", examples=["In the cellar"])]
-    last_heard_at: Annotated[
-        datetime | None,
-        Field(description="When its newest message arrived (UTC); null where none ever did.", examples=[TIME_EXAMPLE]),
-    ]
+    id: GatewayId
+    name: GatewayName
+    last_heard_at: LastHeardAt
     installations: Annotated[int, Field(description="How many meters are expected to be heard by it.", examples=[48])]
     addresses: Annotated[
         list[str], Field(description="Where these are; the first ten.", examples=[["Havnegade 12, 8000 Aarhus C"]])

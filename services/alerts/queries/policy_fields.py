@@ -104,11 +104,6 @@ class PolicyBody:
     grace: Grace = timedelta(0)
     note: Note = None
 
-    @property
-    def is_of_all(self) -> bool:
-        """Whether it is not of one property, or of one meter in it."""
-        return self.installation_id is None and self.property_id is None
-
 
 @dataclass(frozen=True, slots=True)
 class PreviewBody:
@@ -144,7 +139,7 @@ class Policy:
         Field(description="Who wrote it last: the `sub` of the token.", examples=["caretaker@example.com"]),
     ]
 
-    @property
-    def is_of_all(self) -> bool:
-        """Whether it is not of one property, or of one meter in it."""
-        return self.installation_id is None and self.property_id is None
+
+def is_of_all(policy: Policy | PolicyBody) -> bool:
+    """Whether it is not of one property, or of one meter in it."""
+    return policy.installation_id is None and policy.property_id is None

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from services.alerts.queries.alert_fields import GatewayId, GatewayName, LastHeardAt
 from shared.http.fields import (
-    GATEWAY_EXAMPLE,
     TIME_EXAMPLE,
     InstallationId,
     MeterSerial,
@@ -42,12 +42,9 @@ class PreviewedInstallation:
 class PreviewedGateway:
     """A gateway whose state would be another."""
 
-    id: Annotated[str, Field(description="The gateway's id.", examples=[GATEWAY_EXAMPLE])]
-    name: Annotated[str, Field(description="What it is called.", examples=["In the cellar"])]
-    last_heard_at: Annotated[
-        datetime | None,
-        Field(description="When its newest message arrived (UTC); null where none ever did.", examples=[TIME_EXAMPLE]),
-    ]
+    id: GatewayId
+    name: GatewayName
+    last_heard_at: LastHeardAt
 
 
 @dataclass(slots=True)
