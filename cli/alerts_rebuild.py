@@ -8,7 +8,6 @@ import typer
 from cli.progress import bar
 from cli.settings import DatabaseSettings
 from services.alerts.operations.rebuild import count, rebuild
-from shared.clock import utc_now
 from shared.counted import counted
 from shared.database import open_engine
 from shared.registry.tenants import find_tenant
@@ -39,7 +38,7 @@ async def _rebuild(url: str, tenant: str | None) -> tuple[int, int]:
             async with engine.connect() as connection:
                 tenant_id = await find_tenant(connection, tenant)
         with bar("Installations", await count(engine, tenant_id)) as advance:
-            async for batch in rebuild(engine, tenant_id, utc_now()):
+            async for batch in rebuild(engine, tenant_id):
                 looked_at, changed = looked_at + batch.looked_at, changed + batch.changed
                 advance(batch.looked_at)
     return looked_at, changed

@@ -22,12 +22,16 @@ AT_MOST = 1000
 FRESH = InstallationState.FRESH
 BEFORE_ALL = UUID(int=0)
 
-# Grace counts from the installation: when a lost row was made is not known any more.
+# Grace counts from the installation: when a lost row was made is not known any more. Since when its gateway is back is
+# what that one's alerts tell: what fell due while it was silent is to be judged afresh still.
 MAKE_MISSING = text(
     """
-    INSERT INTO installation_status (installation_id, tenant_id, due_at, registered_at)
-    SELECT id, tenant_id, installed_at, installed_at FROM meter_installation
-    WHERE tenant_id = coalesce(:tenant_id, tenant_id)
+    INSERT INTO installation_status (installation_id, tenant_id, due_at, registered_at, judged_from)
+    SELECT i.id, i.tenant_id, i.installed_at, i.installed_at,
+           (SELECT max(a.closed_at) FROM alert a WHERE a.gateway_id = i.gateway_id)
+    FROM meter_installation i
+    WHERE i.tenant_id = coalesce(:tenant_id, i.tenant_id)
+      AND NOT EXISTS (SELECT FROM installation_status s WHERE s.installation_id = i.id)
     ON CONFLICT (installation_id) DO NOTHING
     """
 ).bindparams(bindparam("tenant_id", type_=Uuid()))
@@ -79,8 +83,10 @@ async def count(engine: AsyncEngine, tenant_id: UUID | None) -> int:
         return found
 
 
-async def rebuild(engine: AsyncEngine, tenant_id: UUID | None, now: datetime) -> AsyncIterator[Rebuilt]:
+async def rebuild(engine: AsyncEngine, tenant_id: UUID | None, now: datetime | None = None) -> AsyncIterator[Rebuilt]:
     """Rebuild the status of one tenant's installations or (None) of all, batch by batch; for the owner of the tables.
+
+    Each batch is as of `now`: by default when it is locked, by the database's clock.
 
     Services may run meanwhile. It calls nobody silent: what may be is due at once, for alerts to judge when it may. One
     that was heard, and is stale because nobody told of it, recovers, with its event. By which gateway it was heard, and
@@ -97,7 +103,8 @@ async def rebuild(engine: AsyncEngine, tenant_id: UUID | None, now: datetime) ->
                 .all()
             )
             found = await connection.execute(FIND_ALERTS, {"ids": ids})
-            changed = await _rebuild(connection, await find(connection, ids), now)
+            locked_at = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+            changed = await _rebuild(connection, await find(connection, ids), now or locked_at)
         yield Rebuilt(len(ids), max(changed, found.rowcount))
         after = ids[-1] if len(ids) == AT_MOST else None
 

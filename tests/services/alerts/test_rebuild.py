@@ -30,8 +30,8 @@ KNOWN_BY_READINGS = """
 """
 
 
-async def rebuilt(engine: AsyncEngine, at: datetime) -> tuple[int, int]:
-    """How many were looked at and changed."""
+async def rebuilt(engine: AsyncEngine, at: datetime | None) -> tuple[int, int]:
+    """How many were looked at and changed; without a moment, as of the database's clock."""
     looked_at = changed = 0
     async for batch in rebuild(engine, None, at):
         looked_at, changed = looked_at + batch.looked_at, changed + batch.changed
@@ -134,6 +134,41 @@ async def test_one_that_is_stale_and_was_heard_recovers_with_its_event(engine: A
     found = await rows(engine, "SELECT state, state_since, last_reading_at, alert_id FROM installation_status")
     assert found == [("fresh", START, START + HOUR, None)]
     assert await rows(engine, "SELECT closed_because FROM alert") == [("heard",)]
+
+
+async def test_a_lost_status_is_judged_afresh_as_before_if_its_gateway_was_silent_meanwhile(
+    engine: AsyncEngine,
+) -> None:
+    building = await create_building(engine, meters=3)
+    await long_registered(engine, START)
+    await hear_gateway(engine, building.gateway_id, START)
+    for number, installation_id in enumerate(building.installation_ids):
+        await store(engine, installation_id, [START])
+        await fold(engine, [heard(building, START, number=number)], START)
+    for hours in (0, 36, 50):
+        await tick(engine, START + hours * HOUR)
+    back = START + 60 * HOUR
+    await hear_gateway(engine, building.gateway_id, back)
+    await tick(engine, back)
+    judged_from = "SELECT DISTINCT judged_from FROM installation_status"
+    assert await rows(engine, judged_from) == [(back,)]
+    await change(engine, "DELETE FROM installation_status")
+    await rebuilt(engine, back)
+    assert await rows(engine, judged_from) == [(back,)]
+    await tick(engine, back + HOUR)
+    assert await told(engine) == ["gateway.silent", "gateway.recovered"]
+
+
+async def test_what_recovers_does_so_by_the_clock_of_the_database(engine: AsyncEngine) -> None:
+    building = await create_building(engine, meters=1)
+    await long_registered(engine, START)
+    await hear_gateway(engine, building.gateway_id, START)
+    await tick(engine, START)
+    ((now,),) = await rows(engine, "SELECT clock_timestamp()")
+    await store(engine, building.installation_ids[0], [now])
+    assert await rebuilt(engine, None) == (1, 1)
+    closed = "SELECT closed_at BETWEEN :now AND clock_timestamp() FROM alert"
+    assert await rows(engine, closed, now=now) == [(True,)]
 
 
 async def test_it_calls_nobody_silent_but_leaves_it_to_the_next_look(engine: AsyncEngine) -> None:
