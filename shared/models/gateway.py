@@ -16,6 +16,8 @@ class Gateway(Base):
     __table_args__ = (
         CheckConstraint("id ~ '^[A-Za-z0-9_-]{1,64}$'", name="id_fits_a_routing_key"),
         CheckConstraint("silent_after > interval '0'", name="silent_after_positive"),
+        # A longer one reaches beyond the calendar, and then nothing of anyone could be judged.
+        CheckConstraint("silent_after <= interval '10 years'", name="silent_after_bounded"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import open_engine
 from shared.migrations.runner import downgrade, migrate, upgrade
-from tests.services.alerts.standing import rows
+from tests.services.alerts.standing import change, rows, tick
 from tests.support.databases import Database
 from tests.support.registry import create_building
 
@@ -110,6 +112,26 @@ async def test_alerts_of_gateways_and_events_of_the_pipeline_are_lost_on_the_way
             await connection.run_sync(downgrade, "0009")
         assert await rows(engine, "SELECT installation_id FROM alert") == [(installation,)]
         assert await rows(engine, "SELECT event_type FROM delivery") == [("installation.stale",)]
+
+
+async def test_a_limit_of_a_gateway_beyond_the_calendar_is_brought_into_it_and_none_comes_back(
+    database: Database,
+) -> None:
+    async with open_engine(database.owner_url, application_name="mbus-tests") as engine:
+        wild, tame = [await create_building(engine, meters=1) for _ in range(2)]
+        set_limit = "UPDATE gateway SET silent_after = :limit WHERE id = :id"
+        async with engine.begin() as connection:
+            await connection.run_sync(downgrade, "0015")
+            # As text: Python knows no such interval.
+            await connection.execute(text("UPDATE gateway SET silent_after = interval '3000000 years'"))
+            await connection.execute(text(set_limit), {"limit": timedelta(hours=2), "id": tame.gateway_id})
+        await migrate(engine)
+        limits = dict(await rows(engine, "SELECT id, silent_after FROM gateway"))
+        assert limits == {wild.gateway_id: timedelta(days=3650), tame.gateway_id: timedelta(hours=2)}
+        await tick(engine, datetime.now(UTC))
+        for refused in (timedelta(days=3651), timedelta(0)):
+            with pytest.raises(IntegrityError):
+                await change(engine, set_limit, limit=refused, id=tame.gateway_id)
 
 
 FUNCTIONS = """
