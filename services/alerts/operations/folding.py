@@ -88,7 +88,7 @@ async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datet
             connection, [subject for subject, verdict in verdicts if verdict.state is InstallationState.FRESH]
         )
         transitions = [
-            Transition(subject, verdict, since=since.get(subject.installation_id, subject.state_since))
+            Transition(subject, verdict, since=since.get(subject.installation_id, subject.silence.state_since))
             for subject, verdict in verdicts
         ]
         await write(connection, transitions, now)

@@ -1,14 +1,14 @@
 """Judges the gateways: which fell silent, and which are back; one transaction a batch, shared by all replicas."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import Row, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from sqlalchemy.types import Text, Uuid
+from sqlalchemy.types import DateTime, Text, Uuid
 
 from services.alerts.operations.gateway_transitions import GatewayTransition, write
 from services.alerts.queries.gateways import (
@@ -18,7 +18,10 @@ from services.alerts.queries.gateways import (
     perhaps_back,
 )
 from services.alerts.rules.gateways import on_the_clock
+from services.alerts.rules.staleness import judged_afresh_from
 from shared.models import GatewayState
+
+MOMENT = DateTime(timezone=True)
 
 AT_MOST = 500
 """Gateways judged in one transaction; a sweep repeats until fewer are due."""
@@ -26,7 +29,8 @@ AT_MOST = 500
 # Those that are to be heard by one of the gateways, or were last. Not those that were reported already.
 LOCK_INSTALLATIONS = text(
     """
-    SELECT status.installation_id, status.last_gateway_id, installation.gateway_id AS expected_gateway_id
+    SELECT status.installation_id, status.last_gateway_id, installation.gateway_id AS expected_gateway_id,
+           status.judged_from, coalesce(status.last_reading_at, installation.installed_at) AS last_heard_at
     FROM installation_status AS status
     JOIN meter_installation AS installation ON installation.id = status.installation_id
     WHERE status.alert_id IS NULL AND status.installation_id IN (
@@ -40,9 +44,17 @@ LOCK_INSTALLATIONS = text(
 ).bindparams(bindparam("gateway_ids", type_=ARRAY(Text())))
 
 JUDGE_AFRESH = text(
-    "UPDATE installation_status SET judged_from = :until, due_at = least(due_at, :until)"
-    " WHERE installation_id = ANY (:ids)"
-).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
+    """
+    UPDATE installation_status AS status
+    SET judged_from = afresh.judged_from, due_at = least(status.due_at, :until)
+    FROM unnest(:ids, :judged_from) AS afresh (id, judged_from)
+    WHERE status.installation_id = afresh.id
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("judged_from", type_=ARRAY(MOMENT)),
+    bindparam("until", type_=MOMENT),
+)
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,8 @@ class GatewaysSwept:
 async def sweep_gateways(engine: AsyncEngine, until: datetime, now: datetime) -> GatewaysSwept:
     """Judge every gateway that is due by `until`, and every silent one that was heard again.
 
-    When one is back, or gone, the installations that could not be heard without it are judged afresh: their silence
-    counts from `until`.
+    When one is back, or gone, the installations that could not be heard without it are judged afresh
+    (`judged_afresh_from`).
     """
     return await _fall_silent(engine, until, now) + await _come_back(engine, until, now)
 
@@ -88,25 +100,36 @@ async def _come_back(engine: AsyncEngine, until: datetime, now: datetime) -> Gat
             # One that was heard in between has its turn next time: its installations are not locked.
             known = [one for one in silent if one.gateway_id in back or not on_the_clock(one.silence, until).is_heard]
             transitions = await _judge(connection, known, until, now)
-            heard = {one.subject.gateway_id for one in transitions if one.verdict.is_heard}
-            await _judge_afresh(connection, [one for one, gateways in installations.items() if gateways & heard], until)
+            heard = [one.subject for one in transitions if one.verdict.is_heard]
+            silent_from = {one.gateway_id: one.state_since for one in heard}
+            await _judge_afresh(connection, installations, silent_from, until)
         swept += _counted(transitions)
         if len(found) < AT_MOST:
             return swept
         after = max(one.gateway_id for one in found)
 
 
-async def _lock_installations(connection: AsyncConnection, gateway_ids: Sequence[str]) -> dict[UUID, set[str | None]]:
-    """The unreported installations of the gateways, each with those that it can be heard by."""
+async def _lock_installations(connection: AsyncConnection, gateway_ids: Sequence[str]) -> Sequence[Row[Any]]:
+    """The unreported installations of the gateways."""
     if not gateway_ids:
-        return {}
-    found = await connection.execute(LOCK_INSTALLATIONS, {"gateway_ids": gateway_ids})
-    return {row.installation_id: {row.expected_gateway_id, row.last_gateway_id} for row in found}
+        return []
+    return (await connection.execute(LOCK_INSTALLATIONS, {"gateway_ids": gateway_ids})).all()
 
 
-async def _judge_afresh(connection: AsyncConnection, installation_ids: Sequence[UUID], until: datetime) -> None:
-    if installation_ids:
-        await connection.execute(JUDGE_AFRESH, {"ids": installation_ids, "until": until})
+async def _judge_afresh(
+    connection: AsyncConnection, installations: Sequence[Row[Any]], silent_from: Mapping[str, datetime], until: datetime
+) -> None:
+    """Judge those afresh that can be heard by one of the gateways that are back, each silent from then."""
+    judged_from = {
+        row.installation_id: judged_afresh_from(row.judged_from, row.last_heard_at, back=back, until=until)
+        for row in installations
+        if (back := [silent_from[one] for one in {row.expected_gateway_id, row.last_gateway_id} & silent_from.keys()])
+    }
+    if judged_from:
+        await connection.execute(
+            JUDGE_AFRESH,
+            {"ids": list(judged_from), "judged_from": list(judged_from.values()), "until": until},
+        )
 
 
 async def _judge(

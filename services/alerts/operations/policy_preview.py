@@ -94,7 +94,7 @@ class Standing:
 
     looked_at: set[str] = field(default_factory=set)
     states: dict[str, Gateways] = field(default_factory=dict)
-    back: set[str] = field(default_factory=set)
+    back: dict[str, datetime] = field(default_factory=dict)
 
 
 async def preview(
@@ -172,9 +172,10 @@ def _judge_gateways(
         silence = silence_of(row, frozenset(limits[gateway_id]))
         would_be = of_gateways.on_the_clock(silence, until).state
         standing.states[gateway_id] = Gateways.HEARD if would_be is GatewayState.HEARD else Gateways.SILENT
+        if would_be is GatewayState.HEARD and silence.state is GatewayState.SILENT:
+            standing.back[gateway_id] = row["state_since"]
         if would_be is not silence.state:
             (back if would_be is GatewayState.HEARD else silent).append((silence.silent_since, gateway_id))
-    standing.back.update(gateway_id for _, gateway_id in back)
     changes.gateways_becoming_silent.add(silent)
     changes.gateways_no_longer_silent.add(back)
 
@@ -186,20 +187,22 @@ def _judge_installations(rows: Sequence[NamedRecord], standing: Standing, until:
         if row["policy_id"] not in limits:
             limits[row["policy_id"]] = limit_of(row)
         gateway_ids, alerted = _gateway_ids(row), row["alert_id"] is not None
-        judged_afresh = not alerted and not standing.back.isdisjoint(gateway_ids)
+        back = [] if alerted else [standing.back[one] for one in gateway_ids if one in standing.back]
+        last_heard_at = row["last_reading_at"] or row["installed_at"]
         silence = Silence(
             state=InstallationState(row["state"]),
+            state_since=row["state_since"],
             installed_at=row["installed_at"],
             registered_at=row["registered_at"],
             deleted_at=row["deleted_at"],
             last_reading_at=row["last_reading_at"],
-            judged_from=until if judged_afresh else row["judged_from"],
+            judged_from=staleness.judged_afresh_from(row["judged_from"], last_heard_at, back=back, until=until),
             rules_changed_at=until,
             alerted=alerted,
             limit=limits[row["policy_id"]],
         )
         verdict = staleness.on_the_clock(silence, until, together(gateway_ids, standing.states))
-        found = (silence.last_reading_at or silence.installed_at, row["installation_id"])
+        found = (last_heard_at, row["installation_id"])
         if verdict.alert in OPENED:
             stale.append(found)
         elif verdict.state is STALE and silence.state is not STALE:

@@ -25,10 +25,12 @@ SET_STATUS = text(
     """
     UPDATE installation_status AS status
     SET state = judged.state, state_since = judged.since, due_at = judged.due_at, alert_id = judged.alert_id,
+        judged_from = coalesce(judged.judged_from, status.judged_from),
         last_reading_at = judged.read_at, last_value = judged.value, last_rssi_dbm = judged.rssi_dbm,
         last_battery_level_pct = judged.battery_level_pct, last_received_at = judged.received_at
-    FROM unnest(:ids, :states, :since, :due, :alert_ids, :read, :values, :rssi, :battery, :received)
-        AS judged (id, state, since, due_at, alert_id, read_at, value, rssi_dbm, battery_level_pct, received_at)
+    FROM unnest(:ids, :states, :since, :due, :alert_ids, :judged_from, :read, :values, :rssi, :battery, :received)
+        AS judged (id, state, since, due_at, alert_id, judged_from, read_at, value, rssi_dbm, battery_level_pct,
+                   received_at)
     WHERE status.installation_id = judged.id
     """
 ).bindparams(
@@ -37,6 +39,7 @@ SET_STATUS = text(
     bindparam("since", type_=ARRAY(MOMENT)),
     bindparam("due", type_=ARRAY(MOMENT)),
     bindparam("alert_ids", type_=ARRAY(Uuid())),
+    bindparam("judged_from", type_=ARRAY(MOMENT)),
     bindparam("read", type_=ARRAY(MOMENT)),
     bindparam("values", type_=ARRAY(Double())),
     bindparam("rssi", type_=ARRAY(SmallInteger())),
@@ -64,7 +67,7 @@ class Transition:
     @property
     def state_since(self) -> datetime:
         """Since when it is in the state that it is in from now on."""
-        return self.since if self.changes_state else self.subject.state_since
+        return self.since if self.changes_state else self.subject.silence.state_since
 
     @property
     def consequence(self) -> Consequence:
@@ -130,7 +133,7 @@ async def fresh_since(connection: AsyncConnection, subjects: Sequence[Subject]) 
     is from before it fell stale, because it came late, it is that one.
     """
     after = {
-        one.installation_id: one.state_since if one.silence.state is InstallationState.STALE else None
+        one.installation_id: one.silence.state_since if one.silence.state is InstallationState.STALE else None
         for one in subjects
     }
     first = await first_after(connection, after)
@@ -150,6 +153,7 @@ def _columns(transitions: Sequence[Transition]) -> dict[str, list[object]]:
         "since": [one.state_since for one in transitions],
         "due": [one.verdict.due_at for one in transitions],
         "alert_ids": [one.alert_id for one in transitions],
+        "judged_from": [one.verdict.judged_from for one in transitions],
         "read": [last and last.timestamp for last in read],
         "values": [last and last.value for last in read],
         "rssi": [last and last.rssi_dbm for last in read],

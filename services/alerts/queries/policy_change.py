@@ -44,6 +44,7 @@ def concerned(change: PolicyChange, until: datetime) -> Statement:
         select(
             InstallationStatus.installation_id,
             InstallationStatus.state,
+            InstallationStatus.state_since,
             InstallationStatus.last_reading_at,
             InstallationStatus.registered_at,
             InstallationStatus.judged_from,

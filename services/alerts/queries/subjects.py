@@ -35,7 +35,6 @@ class Subject:
     last_gateway_id: str | None
     last_reading: LastReading | None
     last_received_at: datetime | None
-    state_since: datetime
     due_at: datetime | None
     alert_id: UUID | None
     silence: Silence
@@ -152,11 +151,11 @@ def subject_of(row: Row[Any]) -> Subject:
         last_gateway_id=row.last_gateway_id,
         last_reading=last_reading,
         last_received_at=row.last_received_at,
-        state_since=row.state_since,
         due_at=row.due_at,
         alert_id=row.alert_id,
         silence=Silence(
             state=InstallationState(row.state),
+            state_since=row.state_since,
             installed_at=row.installed_at,
             registered_at=row.registered_at,
             deleted_at=row.deleted_at,

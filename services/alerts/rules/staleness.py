@@ -1,6 +1,7 @@
 """The rules of silence: when an installation falls due, and what a reading or the clock make of it. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -43,6 +44,7 @@ class Silence:
     """What the rules need to know of an installation. `alerted` is whether an alert is open."""
 
     state: InstallationState
+    state_since: datetime
     installed_at: datetime
     registered_at: datetime
     deleted_at: datetime | None
@@ -72,6 +74,11 @@ class Silence:
         grace_ends = max(self.installed_at, self.registered_at) + self.limit.grace
         return max(after(since, self.limit.stale_after, self.limit.quiet), grace_ends)
 
+    @property
+    def was_suppressed(self) -> bool:
+        """Whether it is stale and not reported, or not any more since it was removed, and not judged afresh since."""
+        return self.state is InstallationState.STALE and not self.alerted and self.due_at <= self.state_since
+
     def is_removed(self, moment: datetime) -> bool:
         """Whether it is deleted by `moment`."""
         return self.deleted_at is not None and self.deleted_at <= moment
@@ -79,11 +86,32 @@ class Silence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state from now on, when to look again (None: only something new can make a difference), and the alert."""
+    """The state from now on, when to look again (None: only something new can make a difference), and the alert.
+
+    `judged_from` is from when its silence counts from now on; None: as before.
+    """
 
     state: InstallationState
     due_at: datetime | None
     alert: Consequence = Consequence.NOTHING
+    judged_from: datetime | None = None
+
+
+def judged_afresh_from(
+    judged_from: datetime | None, last_heard_at: datetime, *, back: Iterable[datetime], until: datetime
+) -> datetime | None:
+    """From when the silence of an installation counts some of whose gateways are `back` by `until`.
+
+    Of each of these it is said since when it was silent. From now on, the first time since the installation was last
+    heard, or installed: it has a whole limit to be heard in. After that only the time in which the gateway was silent
+    does not count: else a dead meter would never be found behind one that comes and goes.
+    """
+    for silent_from in back:
+        if judged_from is None or judged_from <= last_heard_at:
+            judged_from = until
+        else:
+            judged_from = min(judged_from + (until - silent_from), until)
+    return judged_from
 
 
 def on_the_clock(silence: Silence, until: datetime, gateways: Gateways) -> Verdict:
@@ -101,6 +129,10 @@ def on_the_clock(silence: Silence, until: datetime, gateways: Gateways) -> Verdi
         return Verdict(InstallationState.STALE, silence.deleted_at)
     if gateways is Gateways.UNKNOWN:
         return Verdict(silence.state, until + A_MOMENT)
+    if silence.was_suppressed:
+        # Not by a gateway that is back, which has it judged afresh: it is to be heard by another now, or in use again.
+        afresh = replace(silence, judged_from=until)
+        return Verdict(InstallationState.STALE, _next_look(afresh, afresh.due_at), judged_from=until)
     return Verdict(InstallationState.STALE, silence.deleted_at, opening(due_at, silence.rules_changed_at))
 
 

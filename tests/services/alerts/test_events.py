@@ -64,11 +64,11 @@ def installation(
         last_gateway_id="GW-0001",
         last_reading=last,
         last_received_at=heard_at,
-        state_since=NOON,
         due_at=None,
         alert_id=ALERT,
         silence=Silence(
             state=InstallationState.STALE,
+            state_since=NOON,
             installed_at=BEFORE,
             registered_at=BEFORE,
             deleted_at=None,

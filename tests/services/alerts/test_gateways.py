@@ -9,7 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.alerts.operations import gateways
 from services.alerts.operations.folding import fold
 from services.alerts.queries.gateways import GatewaySubject, lock_silent, perhaps_back
-from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, states, tick, told
+from tests.services.alerts.standing import (
+    change,
+    hear_gateway,
+    heard,
+    judged_until,
+    long_registered,
+    rows,
+    states,
+    tick,
+    told,
+)
 from tests.support.registry import Building, add_meter, create_building
 
 HOUR = timedelta(hours=1)
@@ -156,3 +166,60 @@ async def test_new_meters_with_a_short_limit_do_not_outrun_the_silence_of_their_
     for hours in (2, 3, 4, 5):
         await tick(engine, heard_at + hours * HOUR)
         assert await told(engine) == (["gateway.silent"] if hours >= 3 else [])
+
+
+@pytest.mark.parametrize(
+    ("every", "silent_after", "short_limit"),
+    [(48, None, None), (24, None, 12), (24, 20, None)],
+    ids=["lost messages", "a short limit of another meter", "a short limit of its own"],
+)
+async def test_a_dead_meter_is_found_behind_a_gateway_that_comes_and_goes(
+    engine: AsyncEngine, every: int, silent_after: int | None, short_limit: int | None
+) -> None:
+    building = await heard_building(engine)
+    await change(engine, "UPDATE gateway SET silent_after = :after", after=silent_after and silent_after * HOUR)
+    if short_limit:
+        other = await add_meter(engine, building, "70009999")
+        await change(
+            engine,
+            "INSERT INTO policy (tenant_id, installation_id, stale_after) VALUES (:tenant, :installation, :limit)",
+            tenant=building.tenant_id,
+            installation=other,
+            limit=short_limit * HOUR,
+        )
+        await long_registered(engine, START)
+    for hours in range(0, 24 * 14, 2):
+        at = START + hours * HOUR
+        if hours % every == 0:
+            await hear_gateway(engine, building.gateway_id, at)
+            await fold(engine, [heard(building, at, number=1)], at)
+        await tick(engine, at)
+    found = await rows(
+        engine,
+        "SELECT meter_serial FROM alert a JOIN meter_installation i ON i.id = a.installation_id"
+        " WHERE a.installation_id = ANY (:ids)",
+        ids=building.installation_ids[:2],
+    )
+    assert found == [("70000000",)]
+
+
+async def test_meters_of_a_gateway_that_is_replaced_are_judged_afresh_and_a_dead_one_is_told(
+    engine: AsyncEngine,
+) -> None:
+    building = await heard_building(engine)
+    for hours in (36, 50):
+        await tick(engine, START + hours * HOUR)
+    replaced_at = START + 60 * HOUR
+    new = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await judged_until(engine, replaced_at)
+    await change(engine, "UPDATE meter_installation SET gateway_id = :id", id=new.gateway_id)
+    for table in ("gateway_status", "installation_status"):
+        await change(engine, f"UPDATE {table} SET due_at = :at WHERE due_at > :at", at=replaced_at)
+    await hear_gateway(engine, new.gateway_id, replaced_at)
+    await tick(engine, replaced_at)
+    assert await rows(engine, "SELECT type FROM alert WHERE closed_at IS NULL") == [("gateway.silent",)]
+    await fold(engine, [heard(building, replaced_at + HOUR, number=1, gateway_id=new.gateway_id)], replaced_at + HOUR)
+    for hours in range(2, 49):
+        await hear_gateway(engine, new.gateway_id, replaced_at + hours * HOUR)
+        await tick(engine, replaced_at + hours * HOUR)
+        assert (await told(engine)).count("installation.stale") == (1 if hours == 48 else 0)

@@ -211,7 +211,7 @@ async def test_grace_puts_off_what_a_new_installation_is_due(engine: AsyncEngine
     assert await told(engine) == ["installation.stale"]
 
 
-async def test_a_deleted_one_has_no_alert_and_one_that_is_back_is_judged_again(engine: AsyncEngine) -> None:
+async def test_a_deleted_one_has_no_alert_and_one_that_is_back_is_judged_afresh(engine: AsyncEngine) -> None:
     await prepared(engine, silent_for=50 * HOUR)
     await decided(engine, "UPDATE meter_installation SET deleted_at = :at", at=START)
     await tick(engine, START)
@@ -219,8 +219,11 @@ async def test_a_deleted_one_has_no_alert_and_one_that_is_back_is_judged_again(e
     await tick(engine, START + DAY)
     await decided(engine, "UPDATE meter_installation SET deleted_at = NULL")
     await tick(engine, START + DAY)
-    assert (await reasons(engine))[1:] == [("rules_changed", None)]
-    assert await told(engine) == ["installation.stale"]
+    await tick(engine, START + 3 * DAY - HOUR)
+    assert (await reasons(engine))[1:] == []
+    await tick(engine, START + 3 * DAY)
+    assert (await reasons(engine))[1:] == [("silence", None)]
+    assert await told(engine) == ["installation.stale", "installation.stale"]
 
 
 async def test_one_that_is_moved_has_the_policy_of_where_it_is(engine: AsyncEngine) -> None:

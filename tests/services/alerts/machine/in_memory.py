@@ -6,7 +6,15 @@ from datetime import datetime
 
 from services.alerts.rules import gateways as gateway_rules
 from services.alerts.rules.gateways import GatewaySilence
-from services.alerts.rules.staleness import Consequence, Gateways, Silence, Verdict, on_a_reading, on_the_clock
+from services.alerts.rules.staleness import (
+    Consequence,
+    Gateways,
+    Silence,
+    Verdict,
+    judged_afresh_from,
+    on_a_reading,
+    on_the_clock,
+)
 from shared.models import GatewayState, InstallationState
 from tests.services.alerts.machine.facts import START, Facts, Reading, Report
 
@@ -48,6 +56,7 @@ class MeterRow:
 
     due_at: datetime | None = START
     state: InstallationState = InstallationState.NEVER_SEEN
+    state_since: datetime = START
     last: Reading | None = None
     judged_from: datetime | None = None
     rules_changed_at: datetime | None = None
@@ -60,6 +69,7 @@ class GatewayRow:
 
     due_at: datetime | None = START
     state: GatewayState = GatewayState.HEARD
+    silent_from: datetime = START
     heard_before: datetime | None = None
     rules_changed_at: datetime | None = None
     alerts: Alerts = field(default_factory=Alerts)
@@ -125,15 +135,23 @@ class InMemory:
             if not _is_due(row, until) and not heard_again:
                 continue
             was_silent = row.state is GatewayState.SILENT
-            verdict = gateway_rules.on_the_clock(self._gateway_silence(name, until), until)
+            silence = self._gateway_silence(name, until)
+            verdict = gateway_rules.on_the_clock(silence, until)
+            if not was_silent:
+                row.silent_from = silence.due_at
             row.state, row.due_at = verdict.state, verdict.due_at
             row.alerts.take(verdict.alert, "gateway.silent", "gateway.recovered")
             if verdict.alert in OPENED:
                 row.heard_before = box.heard_at
             if was_silent and row.state is GatewayState.HEARD:
                 for meter in self._meters_of(name):
-                    if not self.meters[meter].alerts.is_open:
-                        self.meters[meter].judged_from = self.meters[meter].due_at = until
+                    known = self.meters[meter]
+                    if not known.alerts.is_open:
+                        last_heard_at = known.last.timestamp if known.last else self.facts.meters[meter].installed_at
+                        known.judged_from = judged_afresh_from(
+                            known.judged_from, last_heard_at, back=[row.silent_from], until=until
+                        )
+                        known.due_at = until
 
     def sweep(self, until: datetime) -> None:
         """As `operations.sweeping`."""
@@ -149,16 +167,20 @@ class InMemory:
                     if row.state is not FRESH:
                         self._take(row, on_a_reading(silence, until))
                         silence = self._silence(name)
-            self._take(row, on_the_clock(silence, until, self._standing(name, until)))
+            self._take(row, on_the_clock(silence, until, self._standing(name, until)), since=silence.due_at)
 
-    def _take(self, row: MeterRow, verdict: Verdict) -> None:
+    def _take(self, row: MeterRow, verdict: Verdict, *, since: datetime = START) -> None:
+        if verdict.state is not row.state:
+            row.state_since = since
         row.state, row.due_at = verdict.state, verdict.due_at
+        row.judged_from = verdict.judged_from or row.judged_from
         row.alerts.take(verdict.alert, "installation.stale", "installation.recovered")
 
     def _silence(self, name: str) -> Silence:
         meter, row = self.facts.meters[name], self.meters[name]
         return Silence(
             state=row.state,
+            state_since=row.state_since,
             installed_at=meter.installed_at,
             registered_at=START,
             deleted_at=meter.deleted_at,

@@ -18,6 +18,8 @@ class Known:
     state: str
     last: Reading | None = None
     judged_from: datetime = LONG_AGO
+    silent_from: datetime = LONG_AGO
+    """When it fell stale or silent, if it is."""
     rules_changed_at: datetime = LONG_AGO
     rules_are_new: bool = False
     heard_before: datetime | None = None
@@ -94,6 +96,7 @@ class Model:
             elif due_at <= until:
                 known.state = "silent"
                 if not was_silent:
+                    known.silent_from = due_at
                     known.open(due_at, "gateway.silent")
                     known.heard_before = box.heard_at
             else:
@@ -101,7 +104,7 @@ class Model:
             if was_silent and known.state == "heard":
                 for meter in self.meters_of(name):
                     if not self.known[meter].alerted:
-                        self.known[meter].judged_from = until
+                        self._judge_afresh(meter, known.silent_from, until)
 
     def sweep(self, until: datetime, looked_at: Collection[str]) -> None:
         """Judge all meters, but of the stale ones those only that alerts looks at: what it reads there is news."""
@@ -122,9 +125,29 @@ class Model:
                     known.close("rules_changed", "")
                     known.state = "fresh" if known.last else "never_seen"
             elif self._due_at(name) <= until and not known.alerted:
-                known.state = "stale"
-                if not self._cannot_be_heard(name, until):
-                    known.open(self._due_at(name), "installation.stale")
+                self._beyond_its_limit(name, until)
+
+    def _beyond_its_limit(self, name: str, until: datetime) -> None:
+        known, due_at = self.known[name], self._due_at(name)
+        suppressed = known.state == "stale" and due_at <= known.silent_from
+        if known.state != "stale":
+            known.state, known.silent_from = "stale", due_at
+        if self._cannot_be_heard(name, until):
+            return
+        if suppressed:
+            # Another gateway is to hear it now than the one that was silent.
+            known.judged_from = until
+        else:
+            known.open(due_at, "installation.stale")
+
+    def _judge_afresh(self, name: str, gateway_silent_from: datetime, until: datetime) -> None:
+        """It has a whole limit to be heard in; a second one, before it was heard, only the time of this silence."""
+        known = self.known[name]
+        last_heard_at = known.last.timestamp if known.last else self.facts.meters[name].installed_at
+        if known.judged_from <= last_heard_at:
+            known.judged_from = until
+        else:
+            known.judged_from = min(known.judged_from + (until - gateway_silent_from), until)
 
     def _heard(self, name: str, now: datetime) -> None:
         known, meter = self.known[name], self.facts.meters[name]

@@ -17,6 +17,7 @@ LONG_AGO = timedelta(days=400)
 def silence(
     state: InstallationState = InstallationState.FRESH,
     *,
+    since: timedelta = LONG_AGO,
     heard: timedelta | None = None,
     installed: timedelta = LONG_AGO,
     registered: timedelta = LONG_AGO,
@@ -29,6 +30,7 @@ def silence(
     """An installation with a limit of two days."""
     return Silence(
         state=state,
+        state_since=NOW - since,
         installed_at=NOW - installed,
         registered_at=NOW - registered,
         deleted_at=_ago(deleted),
