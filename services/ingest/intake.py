@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiormq
 
+from services.ingest.database_time import DatabaseTime
 from services.ingest.rounds import Attendance
 from services.ingest.session import Begin, Session
 from services.ingest.window import Window
@@ -42,6 +43,7 @@ class Intake:
         self,
         url: str,
         database: ServiceDatabase,
+        time: DatabaseTime,
         *,
         queue: topology.Queue,
         declared: Sequence[topology.Queue],
@@ -51,6 +53,7 @@ class Intake:
         tolerate_odd_messages()
         self._url = with_heartbeat(url)
         self._database = database
+        self._time = time
         self._queue = queue
         self._declared = declared
         self._window = window
@@ -101,7 +104,7 @@ class Intake:
                     raise TypeError(f"aiormq made a {type(channel)}")
                 session = Session(channel, self._queue.name, self._window, begin)
                 await channel.queue_declare(topology.session_queue(session.id), exclusive=True)
-            attendance = Attendance(self._database, session)
+            attendance = Attendance(self._database, self._time, session)
             await attendance.enter()
             async with asyncio.timeout(START_TIMEOUT_S):
                 await session.start()

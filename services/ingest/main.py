@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from opentelemetry.trace import TracerProvider
 
 from services.ingest.consumer import GatewayMessages
+from services.ingest.database_time import DatabaseTime
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.flow_metrics import FlowMetrics
 from services.ingest.intake import Intake
@@ -41,12 +42,13 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     metrics = IngestMetrics(metrics_registry)
     flow = FlowMetrics(metrics_registry)
     database = ServiceDatabase(settings.database_url.get_secret_value(), service_role="mbus_ingest")
+    time = DatabaseTime(clock)
     broker_url = settings.broker_url.get_secret_value()
     # For publishing only: it has no handlers for which a stop would wait.
     broker = create_broker(broker_url, app_id="mbus-ingest", prefetch=1, graceful_timeout_s=0)
     depths = QueueDepths(broker, QUEUES, metrics_registry)
-    writer = ReadingWriter(database, broker, metrics, flow, clock, tracer=tracers.get_tracer(__name__))
-    replaying = Replaying(database, broker, metrics, clock, interval_s=settings.replay_interval_s)
+    writer = ReadingWriter(database, broker, metrics, flow, time, tracer=tracers.get_tracer(__name__))
+    replaying = Replaying(database, broker, metrics, time.now, interval_s=settings.replay_interval_s)
     commits = GroupCommit[GatewayDelivery, DeadLetter | None](
         writer.write,
         weigh=lambda delivery: len(delivery.body),
@@ -56,11 +58,12 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
         suspects_data=suspects_data,
         on_failure=flow.write_failed,
     )
-    flow.watch(commits, clock)
-    messages = GatewayMessages(broker, commits, metrics, clock, trust_stamps=settings.trust_broker_stamps)
+    flow.watch(commits, time.now)
+    messages = GatewayMessages(broker, commits, metrics, time.now, trust_stamps=settings.trust_broker_stamps)
     intake = Intake(
         broker_url,
         database,
+        time,
         queue=topology.INGEST_QUEUE,
         declared=QUEUES,
         window=Window(most_messages=settings.prefetch, most_bytes=settings.in_hand_bytes),

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ingest.database_time import DatabaseTime
 from services.ingest.open_rounds import Answer, OpenRounds
 from shared.broker import BrokerNotReadyError, broker_may_be_away
 from shared.broker_connection import ANSWER_S
@@ -26,7 +27,7 @@ LOOK_EVERY_S = 0.1
 
 BEAT_EVERY_S = 1.0
 
-ROUND = select(Pipeline.round)
+LOOK = select(Pipeline.round, func.clock_timestamp())
 
 log = get_logger(__name__)
 
@@ -63,10 +64,14 @@ class Attending(Protocol):
 
 
 class Attendance:
-    """The row of a session. A database that is away disturbs nothing that goes on already."""
+    """The row of a session. A database that is away disturbs nothing that goes on already.
 
-    def __init__(self, database: ServiceDatabase, session: Attending) -> None:
+    Whenever it looks, `time` learns what time it is.
+    """
+
+    def __init__(self, database: ServiceDatabase, time: DatabaseTime, session: Attending) -> None:
         self._database = database
+        self._time = time
         self._session = session
         self._open = OpenRounds()
         self._heard = 0
@@ -74,7 +79,9 @@ class Attendance:
         self._next_beat = 0.0
 
     async def enter(self) -> None:
-        """Make the row, however long that takes. Raises `BrokerNotReadyError` when the session is lost meanwhile.
+        """Learn the time and make the row, however long that takes.
+
+        Raises `BrokerNotReadyError` when the session is lost meanwhile.
 
         Nothing is to be consumed before: alerts could not know what is in hand. And without a database nothing could
         be stored.
@@ -82,6 +89,7 @@ class Attendance:
         waiting = False
         while not self._session.lost:
             try:
+                await self._look()
                 await self._write()
             except DATABASE_FAILURES as error:
                 if not waiting:
@@ -111,12 +119,19 @@ class Attendance:
             log.warning("session_not_taken_away", error=repr(error))
 
     async def _listen(self) -> None:
-        async with self._at_once() as connection:
-            round_ = (await connection.execute(ROUND)).scalar_one()
+        round_ = await self._look()
         if round_ > self._heard:
             with broker_may_be_away():
                 self._open.hear(round_, await self._session.caught_up())
             self._heard = round_
+
+    async def _look(self) -> int:
+        """The newest round."""
+        asked_at = self._time.now()
+        async with self._at_once() as connection:
+            round_, now = (await connection.execute(LOOK)).one()
+        self._time.learn(asked_at, now)
+        return int(round_)
 
     async def _tell(self) -> None:
         answer = self._open.answer(self._session.dealt_with)

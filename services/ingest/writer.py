@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from faststream.rabbit import RabbitBroker
 from opentelemetry.trace import Tracer
 
+from services.ingest.database_time import DatabaseTime
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.events import readings_stored
 from services.ingest.flow_metrics import FlowMetrics
@@ -15,7 +16,6 @@ from services.ingest.operations import Memory, store
 from services.ingest.traces import commit_span, event_span
 from shared import topology
 from shared.broker import RETRY_S, UNREACHABLE, publish
-from shared.clock import Clock
 from shared.logs import get_logger
 from shared.messages.cloudevents import CONTENT_TYPE
 from shared.messages.readings_stored import ReadingsStoredEvent, encode
@@ -33,7 +33,7 @@ class ReadingWriter:
         broker: RabbitBroker,
         metrics: IngestMetrics,
         flow: FlowMetrics,
-        clock: Clock,
+        database_time: DatabaseTime,
         *,
         tracer: Tracer,
     ) -> None:
@@ -42,18 +42,18 @@ class ReadingWriter:
         self._metrics = metrics
         self._flow = flow
         self._tracer = tracer
-        self._clock = clock
+        self._time = database_time
         self._memory = Memory()
 
     async def write(self, deliveries: Sequence[GatewayDelivery]) -> list[DeadLetter | None]:
         """Store and tell; for each delivery None, or why it is a dead letter."""
         with commit_span(self._tracer, deliveries):
             started = time.perf_counter()
-            batch = await store(self._database.engine, deliveries, self._memory, self._clock)
+            batch = await store(self._database.engine, deliveries, self._memory, self._time.latest)
             committed = time.perf_counter()
             self._metrics.committed(batch, messages=len(deliveries), seconds=committed - started)
-            self._flow.committed(deliveries, self._clock)
-            for event in readings_stored(batch.accepted, self._clock()):
+            self._flow.committed(deliveries, self._time.now)
+            for event in readings_stored(batch.accepted, self._time.now()):
                 with event_span(self._tracer, event, deliveries) as (traced, headers):
                     await self._tell(traced, headers)
             self._flow.told(seconds=time.perf_counter() - committed)

@@ -338,6 +338,23 @@ async def test_a_clock_that_is_moved_judges_nothing(place: Place, told: Told, mo
     assert await told.kinds() == ["pipeline.degraded", "pipeline.recovered"]
 
 
+@pytest.mark.parametrize("ahead", [timedelta(hours=-40), timedelta(hours=3)])
+async def test_a_clock_of_ingest_that_is_wrong_makes_nobody_silent(place: Place, told: Told, ahead: timedelta) -> None:
+    async with place.engine.begin() as connection:
+        await connection.execute(text("UPDATE gateway SET silent_after = NULL"))
+    async with (
+        running_ingest(place.database, place.vhost, clock=lambda: now() + ahead),
+        running_alerts(place.database, place.vhost, ingest=False, settle_s=5),
+    ):
+        await send(place.vhost, place.building, fresh(place.building))
+        await only_the_dead_one_is_told(told)
+        assert await told.kinds() == ["installation.stale"]
+        assert await stored(place.engine) == len(fresh(place.building))
+        async with place.engine.connect() as connection:
+            heard_at = (await connection.execute(text("SELECT heard_at FROM gateway_heard"))).scalar_one()
+        assert abs(now() - heard_at) < timedelta(minutes=5)
+
+
 async def test_a_clock_that_is_a_little_ahead_makes_nobody_judge_what_is_to_come(place: Place, told: Told) -> None:
     async with running_alerts(place.database, place.vhost, clock=lambda: now() + timedelta(seconds=9)):
 

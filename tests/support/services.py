@@ -18,7 +18,12 @@ from tests.support.vhosts import Vhost
 
 @asynccontextmanager
 async def running_ingest(
-    database: Database, vhost: Vhost, *, trust_broker_stamps: bool = False, replay_interval_s: float = 0.2
+    database: Database,
+    vhost: Vhost,
+    *,
+    trust_broker_stamps: bool = False,
+    replay_interval_s: float = 0.2,
+    clock: Clock = utc_now,
 ) -> AsyncIterator[FastAPI]:
     """Ingest, consuming, and looking often for what can be replayed."""
     settings = IngestSettings.model_validate(
@@ -29,7 +34,7 @@ async def running_ingest(
             "replay_interval_s": replay_interval_s,
         }
     )
-    app = create_ingest(settings)
+    app = create_ingest(settings, clock=clock)
     async with app.router.lifespan_context(app):
         yield app
 

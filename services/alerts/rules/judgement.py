@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from shared.clock import ahead
 from shared.messages.alert_events import AlertEventType, PipelineCause
 
 ABSENT_AFTER = timedelta(seconds=15)
@@ -127,7 +128,7 @@ def absence(looked_at: datetime | None, now: datetime) -> Trouble | None:
 
 def disagreement(asked_at: datetime, answered_at: datetime, database: datetime) -> Trouble | None:
     """What it means that the database said its time between these two moments of our clock."""
-    difference = max(asked_at - database, database - answered_at)
+    difference = abs(ahead(database, asked_at, answered_at))
     if difference <= STEPPED_BY:
         return None
     seconds = difference.total_seconds()
