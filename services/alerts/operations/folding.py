@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import BindParameter, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
@@ -22,27 +23,52 @@ LOCK = text(
     " ORDER BY installation_id FOR UPDATE) AS locked"
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())))
 
-# A gateway that hears a meter which another heard before, or none, may have to be heard of earlier than it seemed: at
-# once it is looked at. Also one that is to be looked at already: a sweep may have it in hand, and knows nothing of this
-# meter. After the installations and in the order of the key, as `lock_statuses` in the database.
-HAS_ANOTHER_METER = text(
-    """
-    UPDATE gateway_status SET due_at = registered_at
-    WHERE gateway_id IN (
-        SELECT gateway_id FROM gateway_status
-        WHERE gateway_id IN (
-            SELECT heard.gateway_id
-            FROM unnest(:ids, :gateway_ids) AS heard (installation_id, gateway_id)
-            JOIN installation_status AS status ON status.installation_id = heard.installation_id
-            WHERE status.last_gateway_id IS DISTINCT FROM heard.gateway_id)
-        ORDER BY gateway_id FOR UPDATE)
-    """
-).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("gateway_ids", type_=ARRAY(Text())))
+# Late and repeated news change nothing. A correction of the newest reading does, by the rule of ingest's merge: another
+# value, received later. So does the event of a reading that a sweep found before it came: `reading` does not tell by
+# which gateway it was heard.
+IS_NEWS = """(
+    status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp"
+    OR status.last_reading_at = heard."timestamp" AND CASE
+        WHEN status.last_value IS DISTINCT FROM heard.value THEN status.last_received_at < heard.received_at
+        ELSE status.last_received_at = heard.received_at AND status.last_gateway_id IS DISTINCT FROM heard.gateway_id
+    END)"""
 
-# Late and repeated news change nothing; a correction of the newest reading does, by the rule of ingest's merge: another
-# value, received later. `due_at` stays: a reading only ever puts off the moment at which it is to be looked at.
+HEARD: tuple[BindParameter[Any], ...] = (
+    bindparam("ids", type_=ARRAY(Uuid())),
+    bindparam("gateway_ids", type_=ARRAY(Text())),
+    bindparam("timestamps", type_=ARRAY(DateTime(timezone=True))),
+    bindparam("values", type_=ARRAY(Double())),
+    bindparam("received", type_=ARRAY(DateTime(timezone=True))),
+)
+
+# A gateway that hears a meter which another heard before, or none, may have to be heard of earlier than it seemed. Not
+# at once: two that hear the same meters would be looked at in each sweep. In the ten seconds after its message no limit
+# but one of seconds makes it silent. Also one that is to be looked at already is written: a sweep may have it in hand,
+# and knows nothing of this meter. After the installations and in the order of the key, as `lock_statuses` in the
+# database.
+HAS_ANOTHER_METER = text(
+    f"""
+    WITH hearing AS (
+        SELECT heard.gateway_id, max(heard.received_at) AS received_at
+        FROM unnest(:ids, :gateway_ids, :timestamps, :values, :received)
+            AS heard (installation_id, gateway_id, "timestamp", value, received_at)
+        JOIN installation_status AS status ON status.installation_id = heard.installation_id
+        WHERE status.last_gateway_id IS DISTINCT FROM heard.gateway_id AND {IS_NEWS}
+        GROUP BY heard.gateway_id
+    ), locked AS (
+        SELECT gateway_id FROM gateway_status WHERE gateway_id IN (SELECT gateway_id FROM hearing)
+        ORDER BY gateway_id FOR UPDATE
+    )
+    UPDATE gateway_status AS status
+    SET due_at = least(status.due_at, coalesce(hearing.received_at + interval '10 seconds', status.registered_at))
+    FROM hearing JOIN locked USING (gateway_id)
+    WHERE status.gateway_id = hearing.gateway_id
+    """  # noqa: S608 - the code's own text
+).bindparams(*HEARD)
+
+# `due_at` stays: a reading only ever puts off the moment at which it is to be looked at.
 FOLD = text(
-    """
+    f"""
     WITH folded AS (
         UPDATE installation_status AS status
         SET last_reading_at = heard."timestamp", last_value = heard.value, last_rssi_dbm = heard.rssi_dbm,
@@ -50,23 +76,12 @@ FOLD = text(
             last_received_at = heard.received_at
         FROM unnest(:ids, :gateway_ids, :timestamps, :values, :rssi, :battery, :received)
             AS heard (installation_id, gateway_id, "timestamp", value, rssi_dbm, battery_level_pct, received_at)
-        WHERE status.installation_id = heard.installation_id
-          AND (status.last_reading_at IS NULL OR status.last_reading_at < heard."timestamp"
-               OR status.last_reading_at = heard."timestamp" AND status.last_received_at < heard.received_at
-                  AND status.last_value IS DISTINCT FROM heard.value)
+        WHERE status.installation_id = heard.installation_id AND {IS_NEWS}
         RETURNING status.installation_id, status.state
     )
     SELECT installation_id FROM folded WHERE state <> 'fresh'
-    """
-).bindparams(
-    bindparam("ids", type_=ARRAY(Uuid())),
-    bindparam("gateway_ids", type_=ARRAY(Text())),
-    bindparam("timestamps", type_=ARRAY(DateTime(timezone=True))),
-    bindparam("values", type_=ARRAY(Double())),
-    bindparam("rssi", type_=ARRAY(SmallInteger())),
-    bindparam("battery", type_=ARRAY(SmallInteger())),
-    bindparam("received", type_=ARRAY(DateTime(timezone=True))),
-)
+    """  # noqa: S608 - the code's own text
+).bindparams(*HEARD, bindparam("rssi", type_=ARRAY(SmallInteger())), bindparam("battery", type_=ARRAY(SmallInteger())))
 
 
 async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datetime | None = None) -> int:
@@ -81,7 +96,7 @@ async def fold(engine: AsyncEngine, events: Sequence[ReadingsStored], now: datet
         locked_at = (await connection.execute(LOCK, {"ids": [one.installation_id for one in heard]})).scalar_one()
         now = now or locked_at
         columns = _columns(heard)
-        await connection.execute(HAS_ANOTHER_METER, {"ids": columns["ids"], "gateway_ids": columns["gateway_ids"]})
+        await connection.execute(HAS_ANOTHER_METER, columns)
         not_fresh = (await connection.execute(FOLD, columns)).scalars().all()
         verdicts = [(subject, on_a_reading(subject.silence, now)) for subject in await find(connection, not_fresh)]
         since = await fresh_since(

@@ -9,11 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.operations.folding import fold
 from services.alerts.operations.sweeping import sweep
-from tests.services.alerts.standing import hear_gateway, heard, long_registered, rows, states, store, tick, told
+from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, states, store, tick, told
 from tests.support.messages import eventually
 from tests.support.registry import create_building
 
 START = datetime(2026, 3, 6, 11, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
@@ -46,6 +47,88 @@ async def test_the_same_reading_sent_again_is_as_it_came_first(engine: AsyncEngi
         await fold(engine, [event], START)
     found = await rows(engine, "SELECT last_received_at, last_gateway_id FROM installation_status")
     assert found == [(START + timedelta(minutes=1), building.gateway_id)]
+
+
+@pytest.mark.parametrize("before", [None, "GW-before"])
+async def test_the_event_of_a_reading_that_a_sweep_found_before_it_came_tells_by_which_gateway(
+    engine: AsyncEngine, before: str | None
+) -> None:
+    building = await create_building(engine, meters=1)
+    await long_registered(engine, START)
+    await hear_gateway(engine, building.gateway_id, START)
+    if before is not None:
+        await fold(engine, [heard(building, START - 3 * DAY, gateway_id=before)], START - 3 * DAY)
+    # A sweep finds its correction.
+    await store(engine, building.installation_ids[0], [START], value=2.5, received_at=START + HOUR)
+    await tick(engine, START + HOUR)
+    by = "SELECT state, last_value, last_received_at, last_gateway_id FROM installation_status"
+    found = ("fresh", 2.5, START + HOUR)
+    for event, gateway_id in (
+        (heard(building, START, value=1.5, received_at=START), before),
+        (heard(building, START, value=2.5, received_at=START + HOUR), building.gateway_id),
+        # The same sent again by another one is as it came first.
+        (heard(building, START, value=2.5, received_at=START + 2 * HOUR, gateway_id="GW-other"), building.gateway_id),
+    ):
+        await fold(engine, [event], START + HOUR)
+        assert await rows(engine, by) == [(*found, gateway_id)]
+
+
+async def test_a_gateway_that_hears_the_meters_of_another_is_looked_at_once_in_ten_seconds(
+    engine: AsyncEngine,
+) -> None:
+    building = await create_building(engine, meters=1)
+    other = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await long_registered(engine, START)
+    looked_at = 0
+    for second in range(60):
+        at = START + second * SECOND
+        gateway_id = (building, other)[second % 2].gateway_id
+        await hear_gateway(engine, gateway_id, at)
+        await fold(engine, [heard(building, at, received_at=at, gateway_id=gateway_id)], at)
+        due = await rows(engine, "SELECT gateway_id FROM gateway_status WHERE due_at <= :at ORDER BY 1", at=at)
+        looked_at += len(due)
+        await tick(engine, at)
+    # Two for each ten seconds, and once at the beginning.
+    assert 10 <= looked_at <= 14
+
+
+async def test_late_and_repeated_news_let_no_gateway_be_looked_at(engine: AsyncEngine) -> None:
+    building = await create_building(engine, meters=1)
+    other = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await hear_gateway(engine, building.gateway_id, START)
+    await hear_gateway(engine, other.gateway_id, START)
+    await long_registered(engine, START)
+    await fold(engine, [heard(building, START, received_at=START)], START)
+    await tick(engine, START)
+    due = "SELECT gateway_id, due_at FROM gateway_status"
+    before = await rows(engine, due)
+    for at in (START, START - HOUR):
+        event = heard(building, at, received_at=START + SECOND, gateway_id=other.gateway_id)
+        await fold(engine, [event], START + SECOND)
+        assert await rows(engine, due) == before
+
+
+async def test_a_gateway_that_hears_another_meter_is_judged_by_its_limit_before_that_is(engine: AsyncEngine) -> None:
+    building = await create_building(engine, meters=1, installed_at=START - HOUR)
+    other = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await change(
+        engine,
+        "INSERT INTO policy (tenant_id, installation_id, stale_after) VALUES (:tenant, :id, interval '4 hours')",
+        tenant=building.tenant_id,
+        id=building.installation_ids[0],
+    )
+    await change(engine, "UPDATE meter_installation SET gateway_id = NULL")
+    await long_registered(engine, START)
+    await hear_gateway(engine, other.gateway_id, START)
+    await tick(engine, START)
+    # Its event comes when both have been silent for too long.
+    await store(engine, building.installation_ids[0], [START], received_at=START)
+    await fold(engine, [heard(building, START, received_at=START, gateway_id=other.gateway_id)], START + 5 * HOUR)
+    await tick(engine, START + 5 * HOUR)
+    assert await rows(engine, "SELECT gateway_id FROM gateway_status WHERE state = 'silent' ORDER BY 1") == [
+        (gateway_id,) for gateway_id in sorted((building.gateway_id, other.gateway_id))
+    ]
+    assert await told(engine) == ["gateway.silent", "gateway.silent"]
 
 
 async def test_a_back_filled_old_reading_is_no_recovery_and_a_transition_makes_one_alert(engine: AsyncEngine) -> None:
