@@ -193,23 +193,39 @@ async def test_ingest_stopped_for_three_days_with_a_full_queue_and_started_again
             ]
 
 
-async def test_ingest_killed_with_messages_in_hand(place: Place, told: Told, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("soon_asked_for")
+async def test_ingest_killed_with_messages_in_hand_while_another_one_works(
+    place: Place, told: Told, tmp_path: Path
+) -> None:
     async with a_process_of_ingest(place, tmp_path) as ingest:
         await ingest.start()
         async with nothing_can_be_stored(place.engine):
             await in_the_hands_of_ingest(place.engine, place.vhost, place.building)
-            async with running_alerts(place.database, place.vhost, ingest=False):
-                await is_looked_at_for(place.engine, 1)
-                ingest.kill()
-                await ingest.ended()
-                await is_looked_at_for(place.engine, 3)
-                assert (await pipeline(place.engine)).judged_until is None
-                assert await told.kinds() == []
-        async with running_alerts(place.database, place.vhost, ingest=False):
-            await ingest.start()
+            # The broker does not learn of its death yet, and keeps back what it had in hand.
+            ingest.broker.freeze()
+            ingest.kill()
+            await ingest.ended()
+        async with (
+            running_alerts(place.database, place.vhost, ingest=False),
+            running_ingest(place.database, place.vhost),
+        ):
+            # The other one answers again and again, with nothing in hand; that proves nothing.
+            await eventually(lambda: the_newest_has_answered(place.engine, of_sessions=2))
+            await is_looked_at_for(place.engine, 5)
+            assert await the_newest_has_answered(place.engine, of_sessions=2)
+            assert (await pipeline(place.engine)).judged_until is None
+            assert await told.kinds() == []
+            ingest.broker.thaw()
             await only_the_dead_one_is_told(told)
-            async with place.engine.connect() as connection:
-                assert (await connection.execute(text("SELECT count(*) FROM ingest_session"))).scalar_one() == 1
+            assert await stored(place.engine) == len(fresh(place.building))
+            assert await the_newest_has_answered(place.engine, of_sessions=1)
+
+
+async def the_newest_has_answered(engine: AsyncEngine, *, of_sessions: int) -> bool:
+    async with engine.connect() as connection:
+        found = await connection.scalars(text("SELECT round FROM ingest_session ORDER BY started_at DESC"))
+        answered = list(found)
+    return len(answered) == of_sessions and answered[0] > 0
 
 
 @pytest.mark.usefixtures("soon_asked_for")
