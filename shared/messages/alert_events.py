@@ -89,7 +89,11 @@ class GatewayAlert(msgspec.Struct, frozen=True, kw_only=True):
     ]
     since: Annotated[
         datetime,
-        Meta(tz=True, description="When it was last heard, or registered; in a recovery, when it was heard again."),
+        Meta(
+            tz=True,
+            description="When it was last heard, or registered. In a recovery, when its newest message came, by when"
+            " alerts found it back: where judgement was held, not the first after the silence.",
+        ),
     ]
     silent_since: SilentSince
     last_heard_at: Annotated[datetime, Meta(tz=True, description="Null: it was never heard.")] | None

@@ -17,9 +17,10 @@ from tests.support.registry import Building, create_building
 from tests.support.tokens import Headers
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 MARKS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("POST", "acknowledge", None),
-    ("POST", "snooze", {"until": (utc_now() + HOUR).isoformat()}),
+    ("POST", "snooze", {"until": (utc_now() + 30 * DAY).isoformat()}),
     ("DELETE", "snooze", None),
 ]
 
