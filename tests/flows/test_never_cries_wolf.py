@@ -99,8 +99,9 @@ class Place:
 
 
 @asynccontextmanager
-async def a_process_of_ingest(place: Place, log: Path) -> AsyncIterator[Ingest]:
-    async with Ingest.open(place.database, place.vhost, log=log / "ingest.log", stamped=False, settings={}) as ingest:
+async def a_process_of_ingest(place: Place, log: Path, **settings: object) -> AsyncIterator[Ingest]:
+    log = log / "ingest.log"
+    async with Ingest.open(place.database, place.vhost, log=log, stamped=False, settings=settings) as ingest:
         yield ingest
 
 
@@ -197,10 +198,13 @@ async def test_ingest_stopped_for_three_days_with_a_full_queue_and_started_again
 async def test_ingest_killed_with_messages_in_hand_while_another_one_works(
     place: Place, told: Told, tmp_path: Path
 ) -> None:
-    async with a_process_of_ingest(place, tmp_path) as ingest:
+    # One with a consumer that it never changes and that it has told of: else it would be that, which nobody knows, that
+    # judgement is held for.
+    async with a_process_of_ingest(place, tmp_path, prefetch=1) as ingest:
         await ingest.start()
         async with nothing_can_be_stored(place.engine):
             await in_the_hands_of_ingest(place.engine, place.vhost, place.building)
+            await eventually(lambda: has_told_of_its_consumer(place.engine))
             # The broker does not learn of its death yet, and keeps back what it had in hand.
             ingest.broker.freeze()
             ingest.kill()
@@ -219,6 +223,11 @@ async def test_ingest_killed_with_messages_in_hand_while_another_one_works(
             await only_the_dead_one_is_told(told)
             assert await stored(place.engine) == len(fresh(place.building))
             assert await the_newest_has_answered(place.engine, of_sessions=1)
+
+
+async def has_told_of_its_consumer(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return (await connection.execute(text("SELECT consumer FROM ingest_session"))).scalar_one() is not None
 
 
 async def the_newest_has_answered(engine: AsyncEngine, *, of_sessions: int) -> bool:
