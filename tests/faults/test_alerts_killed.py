@@ -1,11 +1,10 @@
-"""Alerts is killed with -9 at every step of a transition, and as one of four: one alert and one event id for each."""
+"""Alerts is killed with -9 at every step of transitions, and as one of four: one alert and one event id for each."""
 
 import asyncio
 import os
-import struct
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL
@@ -14,6 +13,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.messages.alert_events import AlertEventType
+from tests.faults.transitions import PUBLISH, TRANSITIONS, Step, Transition
+from tests.services.alerts.standing import change, rows
 from tests.support.databases import Database
 from tests.support.ingest_session import idle_session
 from tests.support.messages import Subscriber, eventually
@@ -21,29 +23,12 @@ from tests.support.registry import create_building
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.tokens import SECRET
 from tests.support.vhosts import Vhost
-from tests.support.wire import BASIC_PUBLISH, AmqpWire, Moment, PostgresWire
+from tests.support.wire import AmqpWire, Moment, PostgresWire
 
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
-METERS = 5
 MANY_METERS = 1_000
-PUBLISH = struct.pack(">HHH", *BASIC_PUBLISH, 0) + b"\x06alerts"
-"""The beginning of a frame that publishes on the exchange `alerts`."""
-
-# What is seen on the way, one after the other; at the last it is killed, and that is not passed on.
-STEPS = {
-    "before the alert is written": [b"INSERT INTO alert"],
-    "before the state is written": [b"UPDATE installation_status AS status"],
-    "before the event is written": [b"INSERT INTO delivery"],
-    "before the commit": [b"INSERT INTO delivery", b"COMMIT;"],
-    "when it has committed": [b"INSERT INTO delivery", b"COMMIT;", b"COMMIT\x00"],
-    "before the event is claimed": [b"UPDATE delivery SET next_attempt_at"],
-    "before it is published": [PUBLISH],
-    "when it is published": [Moment.AFTER_PUBLISH],
-    "before it is marked": [b"UPDATE delivery SET delivered_at"],
-    "when it is marked": [b"UPDATE delivery SET delivered_at", b"COMMIT\x00"],
-}
 
 
 @asynccontextmanager
@@ -72,10 +57,10 @@ async def alerts_process(database: str, broker: str, log: Path) -> AsyncIterator
 
 
 def kill_when_seen(
-    process: asyncio.subprocess.Process, steps: list[bytes | Moment], ways: list[TcpProxy], killed: asyncio.Event
+    process: asyncio.subprocess.Process, step: Step, ways: list[TcpProxy], killed: asyncio.Event
 ) -> None:
-    """Kill it when all of `steps` have come by, one after the other, and set `killed`; not where that is set before."""
-    left = list(steps)
+    """Kill it when all of `step` has come by, whose last is not passed on, and set `killed`; not where that is set."""
+    left = list(step)
 
     def trap(moment: Moment | None, message: bytes) -> bool:
         if left and not killed.is_set():
@@ -91,28 +76,42 @@ def kill_when_seen(
         way.trap = trap
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
-async def test_killed(
-    steps: list[bytes | Moment], engine: AsyncEngine, database: Database, vhost: Vhost, tmp_path: Path
-) -> None:
-    log = tmp_path / "alerts.log"
+async def run_and_kill(step: Step, database: Database, vhost: Vhost, log: Path) -> None:
+    """Let alerts work until it comes to `step`."""
     to_database = TcpProxy(f"{database.alerts_url}?sslmode=disable", PostgresWire)
     to_broker = TcpProxy(vhost.alerts_url, AmqpWire)
-    async with Subscriber.on_alerts(vhost.url, "#") as subscriber, idle_session(database):
-        await create_building(engine, meters=METERS)
-        async with (
-            to_database.open(),
-            to_broker.open(),
-            alerts_process(to_database.url, to_broker.url, log) as process,
-        ):
-            killed = asyncio.Event()
-            kill_when_seen(process, steps, [to_database, to_broker], killed)
+    async with to_database.open(), to_broker.open(), alerts_process(to_database.url, to_broker.url, log) as process:
+        killed = asyncio.Event()
+        kill_when_seen(process, step, [to_database, to_broker], killed)
+        with suppress(TimeoutError):
             await asyncio.wait_for(killed.wait(), 60)
-            assert await process.wait() == -SIGKILL
+        assert killed.is_set(), f"it never came to {step}"
+        assert await process.wait() == -SIGKILL
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("transition", TRANSITIONS.values(), ids=TRANSITIONS)
+async def test_killed_at_each_step(
+    transition: Transition, engine: AsyncEngine, database: Database, vhost: Vhost, tmp_path: Path
+) -> None:
+    """Each process goes on from what the one before has left, and comes a step further."""
+    log = tmp_path / "alerts.log"
+    async with Subscriber.on_alerts(vhost.url, "#") as subscriber, idle_session(database):
+        await transition.arrange(engine, vhost)
+        for step in transition.steps.values():
+            await run_and_kill(step, database, vhost, log)
+            # As if the time had passed for which nobody else takes what it has claimed.
+            await change(engine, "UPDATE delivery SET next_attempt_at = now() WHERE delivered_at IS NULL")
+
+        async def all_is_done() -> bool:
+            waiting = "SELECT id FROM delivery WHERE delivered_at IS NULL"
+            return await rows(engine, transition.standing) == [transition.stands] and not await rows(engine, waiting)
+
         async with alerts_process(database.alerts_url, vhost.alerts_url, log):
-            await eventually(lambda: is_told(engine, at_least=METERS), timeout_s=60)
-        await each_is_told_under_one_id(engine, subscriber, METERS)
+            with suppress(TimeoutError):
+                await eventually(all_is_done, timeout_s=60)
+        assert await rows(engine, transition.standing) == [transition.stands]
+        await each_is_told_under_one_id(engine, subscriber, transition.number, transition.event)
 
 
 @pytest.mark.timeout(240)
@@ -133,22 +132,25 @@ async def test_four_replicas_of_which_one_is_killed_with_events_in_hand(
         await stack.enter_async_context(idle_session(database))
         await asyncio.wait_for(killed.wait(), 60)
         await eventually(lambda: is_told(engine, at_least=MANY_METERS), timeout_s=90)
-        await each_is_told_under_one_id(engine, subscriber, MANY_METERS)
+        await each_is_told_under_one_id(engine, subscriber, MANY_METERS, AlertEventType.INSTALLATION_STALE)
         assert sorted(str(one.returncode) for one in replicas) == [str(-SIGKILL), "None", "None", "None"]
 
 
-async def each_is_told_under_one_id(engine: AsyncEngine, subscriber: Subscriber, meters: int) -> None:
-    """One alert and one event for each, and whatever came twice came under the same id."""
-    async with engine.connect() as connection:
-        rows = await connection.execute(
-            text("SELECT a.installation_id, d.id FROM alert a LEFT JOIN delivery d ON d.alert_id = a.id")
-        )
-        written = [(str(row.installation_id), str(row.id)) for row in rows]
-    assert len({installation for installation, _ in written}) == len(written) == meters
+async def each_is_told_under_one_id(
+    engine: AsyncEngine, subscriber: Subscriber, number: int, event: AlertEventType
+) -> None:
+    """One alert and one such event for each, no other alert, and whatever came twice came under the same id."""
+    written = await rows(
+        engine,
+        "SELECT coalesce(a.installation_id::text, a.gateway_id), d.id::text"
+        " FROM alert a LEFT JOIN delivery d ON d.alert_id = a.id AND d.event_type = :event",
+        event=event.value,
+    )
+    assert len({subject for subject, _ in written}) == len(written) == number
     told: set[str | None] = set()
-    while subscriber.waiting or len(told) < meters:
+    while subscriber.waiting or len(told) < number:
         told.add((await subscriber.next()).message_id)
-    assert told == {event for _, event in written}
+    assert told == {event_id for _, event_id in written}
 
 
 async def is_told(engine: AsyncEngine, *, at_least: int) -> bool:
