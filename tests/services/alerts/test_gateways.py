@@ -1,13 +1,16 @@
 """Silent gateways: told once, and the meters behind them are not."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.alerts.operations import gateways
 from services.alerts.operations.folding import fold
+from services.alerts.operations.gateways import GatewaysSwept, sweep_gateways
 from services.alerts.queries.gateways import GatewaySubject, lock_silent, perhaps_back
 from tests.services.alerts.standing import (
     change,
@@ -104,6 +107,50 @@ async def test_its_event_says_what_it_should_hear_and_where(engine: AsyncEngine)
         assert datetime.fromisoformat(data["silent_since"]) == START
     assert datetime.fromisoformat(silent["since"]) == START
     assert datetime.fromisoformat(recovered["since"]) == START + 40 * HOUR
+
+
+async def test_its_event_counts_what_it_was_the_last_to_hear_too(engine: AsyncEngine) -> None:
+    building = await heard_building(engine, meters=2)
+    neighbour = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await add_meter(engine, neighbour, "80000000")
+    await long_registered(engine, START)
+    await hear_gateway(engine, neighbour.gateway_id, START)
+    await fold(engine, [heard(building, START + HOUR, gateway_id=neighbour.gateway_id)], START + HOUR)
+    await hear_gateway(engine, building.gateway_id, START + HOUR)
+    await tick(engine, START + HOUR)
+    await tick(engine, START + 36 * HOUR)
+    ((data,),) = await rows(engine, "SELECT event -> 'data' FROM delivery WHERE event_type = 'gateway.silent'")
+    assert (data["gateway_id"], data["installations"], data["properties"]) == (neighbour.gateway_id, 2, 2)
+
+
+async def test_one_that_is_heard_of_late_is_back_also_by_what_it_said_before_it_was_silent_for_too_long(
+    engine: AsyncEngine,
+) -> None:
+    building = await heard_building(engine)
+    await tick(engine, START + 36 * HOUR)
+    await hear_gateway(engine, building.gateway_id, START + HOUR)
+    await tick(engine, START + 36 * HOUR + HOUR / 2)
+    assert await told(engine) == ["gateway.silent", "gateway.recovered"]
+    assert await rows(engine, "SELECT closed_because FROM alert") == [("heard",)]
+
+
+async def test_more_than_are_judged_at_a_time_fall_silent_and_are_back_in_one_sweep(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "AT_MOST", 2)
+    buildings = [await create_building(engine, meters=1, gateway_id=f"GW-{number}") for number in range(7)]
+    await long_registered(engine, START)
+    assert await sweep_gateways(engine, START, START) == GatewaysSwept(silent=7)
+    for building in buildings:
+        await hear_gateway(engine, building.gateway_id, START)
+    async with engine.begin() as other, asyncio.timeout(20):
+        # Another replica has these: they are left out, and not looked for again and again.
+        await other.execute(text("SELECT FROM gateway_status WHERE gateway_id < 'GW-3' FOR UPDATE"))
+        assert await sweep_gateways(engine, START, START) == GatewaysSwept(back=4)
+    judged_from = "SELECT count(*) FROM installation_status WHERE judged_from = :at"
+    assert await rows(engine, judged_from, at=START) == [(4,)]
+    assert await sweep_gateways(engine, START, START) == GatewaysSwept(back=3)
+    assert await rows(engine, judged_from, at=START) == [(7,)]
 
 
 async def test_one_that_said_something_while_nobody_judged_and_is_silent_again_stays_silent(

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.alerts.operations import rebuild as operation
 from services.alerts.operations.folding import fold
 from services.alerts.operations.rebuild import rebuild
+from services.alerts.operations.sweeping import sweep
 from shared.messages.readings_stored import ReadingsStored
 from tests.cli.commands import mbus
 from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, store, tick, told
@@ -182,6 +183,18 @@ async def test_it_calls_nobody_silent_but_leaves_it_to_the_next_look(engine: Asy
     await hear_gateway(engine, building.gateway_id, late)
     await tick(engine, late)
     assert await told(engine) == ["installation.stale"]
+
+
+async def test_a_change_of_rules_that_waits_to_be_judged_is_not_forgotten(engine: AsyncEngine) -> None:
+    building = await create_building(engine, meters=1)
+    await long_registered(engine, START)
+    await hear_gateway(engine, building.gateway_id, START)
+    await tick(engine, START)
+    await change(engine, "UPDATE tenant SET stale_after = interval '9 years'")
+    await rebuilt(engine, START)
+    # By the server's clock, at which the triggers make it due.
+    await sweep(engine, datetime.now(UTC), START)
+    assert await rows(engine, "SELECT type, closed_because FROM alert") == [("installation.stale", "rules_changed")]
 
 
 async def test_a_reading_that_is_in_no_table_is_forgotten(engine: AsyncEngine) -> None:
