@@ -64,13 +64,17 @@ async def test_a_first_reading_that_nobody_told_of_is_one(engine: AsyncEngine, h
     assert await rows(engine, "SELECT last_reading_at FROM installation_status") == [(read_at,)]
 
 
-async def test_an_event_that_comes_after_the_sweep_found_its_reading_changes_nothing(engine: AsyncEngine) -> None:
+async def test_an_event_that_comes_after_the_sweep_found_its_reading_tells_by_which_gateway_and_changes_nothing_else(
+    engine: AsyncEngine,
+) -> None:
     building = await live_building(engine)
     await store(engine, building.installation_ids[0], [START])
     await tick(engine, START)
-    before = await rows(engine, "SELECT * FROM installation_status")
+    but_for_gateway = "SELECT to_jsonb(s) - 'last_gateway_id', last_gateway_id FROM installation_status s"
+    ((status, gateway_id),) = await rows(engine, but_for_gateway)
+    assert gateway_id is None
     await fold(engine, [heard(building, START, received_at=START)], START)
-    assert await rows(engine, "SELECT * FROM installation_status") == before
+    assert await rows(engine, but_for_gateway) == [(status, building.gateway_id)]
 
 
 async def test_a_stale_one_whose_rules_change_when_its_reading_is_stored_but_not_told_recovers_with_an_event(
