@@ -290,7 +290,12 @@ async def test_a_broker_that_was_away_holds_judgement_until_all_has_settled(plac
             await eventually(held)
             before = await pipeline(place.engine)
             assert before.reason == "the broker could not be reached"
-            assert (await readiness(app))["details"]["judgement"] == "held: broker: the broker could not be reached"
+
+            async def said() -> bool:
+                words: str = (await readiness(app))["details"]["judgement"]
+                return words == "held: broker: the broker could not be reached"
+
+            await eventually(said)
             await add_meter(place.engine, place.building, "70000099", installed_at=now() - timedelta(days=3))
             restored = now()
             await way.restore()

@@ -54,6 +54,10 @@ class Reading:
         """What orders the readings of a meter."""
         return self.timestamp, self.received_at
 
+    def is_news_to(self, known: "Reading | None") -> bool:
+        """Whether it says more of a meter than the `known` one: it is newer, or the same by a gateway not known yet."""
+        return known is None or known.age < self.age or (known.age == self.age and known.gateway != self.gateway)
+
 
 @dataclass(frozen=True)
 class Report:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Text, cast, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Row
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -174,11 +174,16 @@ class InDatabase:
     async def _looked_at(self, until: datetime) -> set[str]:
         async with self._engine.connect() as connection:
             found = await connection.execute(
-                select(InstallationStatus.installation_id).where(
-                    InstallationStatus.tenant_id == self._tenant_id, InstallationStatus.due_at <= until
+                select(cast(InstallationStatus.installation_id, Text))
+                .where(InstallationStatus.tenant_id == self._tenant_id, InstallationStatus.due_at <= until)
+                .union_all(
+                    select(GatewayStatus.gateway_id).where(
+                        GatewayStatus.tenant_id == self._tenant_id, GatewayStatus.due_at <= until
+                    )
                 )
             )
-            return {self._names[row.installation_id] for row in found}
+            looked_at = set(found.scalars())
+            return {name for id_, name in self._names.items() if str(id_) in looked_at}
 
     async def _reports(self) -> dict[str, Report]:
         async with self._engine.connect() as connection:

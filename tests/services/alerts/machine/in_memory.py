@@ -111,13 +111,15 @@ class InMemory:
         """What the triggers do."""
         for name in names:
             row = self.meters.get(name) or self.gateways[name]
-            row.due_at, row.rules_changed_at = judged_until, judged_until
+            # Who waits to be judged by the old rules waits still.
+            if not _is_due(row, judged_until):
+                row.due_at, row.rules_changed_at = judged_until, judged_until
 
     def fold(self, readings: Sequence[Reading], now: datetime) -> None:
         """As `operations.folding`."""
         for reading in readings:
             row = self.meters[reading.meter]
-            if row.last is not None and row.last.age >= reading.age:
+            if not reading.is_news_to(row.last):
                 continue
             if row.last is None or row.last.gateway != reading.gateway:
                 # It has another meter: it may fall silent earlier.

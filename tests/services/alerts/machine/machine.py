@@ -145,7 +145,7 @@ class Machine(RuleBasedStateMachine):
         if self.facts.meters[meter].limit == limit:
             return
         self.facts.meters[meter].limit = limit
-        self._rules_changed([meter, *self.facts.boxes])
+        self._rules_changed([meter, *self.model.gateways_of(meter)])
 
     @rule(meter=MOVING, gateway=st.none() | GATEWAYS)
     def expect_it_by(self, meter: str, gateway: str | None) -> None:
@@ -229,5 +229,5 @@ class Machine(RuleBasedStateMachine):
                             assert heard_until <= self.judged_until, "it cried wolf"
 
     def _rules_changed(self, names: list[str]) -> None:
-        for side in (self.model, self.alerts):
-            side.rules_changed(names, self.judged_until)
+        self.model.rules_changed(names, self.judged_until, self.alerts.looked_at(self.judged_until))
+        self.alerts.rules_changed(names, self.judged_until)

@@ -63,17 +63,18 @@ class Model:
             for name, known in self.known.items()
         }
 
-    def rules_changed(self, names: Sequence[str], judged_until: datetime) -> None:
-        """The rules of these are others now."""
+    def rules_changed(self, names: Sequence[str], judged_until: datetime, looked_at: Collection[str]) -> None:
+        """The rules of these are others now. One that is to be looked at already may have been due by the old ones."""
         for name in names:
-            self.known[name].rules_changed_at = judged_until
             self.known[name].rules_are_new = True
+            if name not in looked_at:
+                self.known[name].rules_changed_at = judged_until
 
     def fold(self, readings: Sequence[Reading], now: datetime) -> None:
         """Hear of readings."""
         for reading in readings:
             known = self.known[reading.meter]
-            if known.last is None or known.last.age < reading.age:
+            if reading.is_news_to(known.last):
                 known.last = reading
                 self._heard(reading.meter, now)
 
