@@ -54,6 +54,11 @@ async def replay(
 ) -> Replayed:
     """Replay the rows of `chosen`, a select of a few ids, in one transaction; those that others replay are left out."""
     async with engine.begin() as connection:
+        of_chosen = QuarantinedReading.id.in_(chosen.scalar_subquery())
+        locked = await connection.scalars(
+            select(QuarantinedReading.id).where(of_chosen).with_for_update(skip_locked=True)
+        )
+        # Chosen once more: between the choice and the lock another may have replayed some, and marked them.
         rows = (
             await connection.execute(
                 select(
@@ -63,9 +68,7 @@ async def replay(
                     QuarantinedReading.last_seen_at,
                     QuarantinedReading.may_correct,
                     func.octet_length(QuarantinedReading.original).label("size"),
-                )
-                .where(QuarantinedReading.id.in_(chosen.scalar_subquery()))
-                .with_for_update(skip_locked=True)
+                ).where(QuarantinedReading.id.in_(locked.all()), of_chosen)
             )
         ).all()
         replayed: list[int] = []
