@@ -12,7 +12,14 @@ from cli.options import duration, printable
 from cli.settings import BrokerSettings
 from shared import topology
 from shared.counted import counted
-from shared.messages.alert_events import AlertEvent, GatewayAlert, InstallationAlert, PipelineAlert, decode
+from shared.messages.alert_events import (
+    AlertEvent,
+    AlertEventType,
+    GatewayAlert,
+    InstallationAlert,
+    PipelineAlert,
+    decode,
+)
 from shared.settings import load
 
 
@@ -68,11 +75,11 @@ async def _watch(url: str, pattern: str, *, count: int | None, patience_s: float
 
 def _line(event: AlertEvent) -> str:
     # What people wrote into the registry may hold what a terminal obeys.
-    return printable(f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {_told(event.data)}")
+    return printable(f"{event.time:%Y-%m-%d %H:%M:%SZ}  {event.type:<22}  {_told(event)}")
 
 
-def _told(told: InstallationAlert | GatewayAlert | PipelineAlert) -> str:
-    match told:
+def _told(event: AlertEvent) -> str:
+    match told := event.data:
         case InstallationAlert(last_reading=last):
             value = f"{last.value:g} {told.unit_of_measure}" if last else ""
             heard = f"{value} at {last.timestamp:%Y-%m-%d %H:%M:%SZ}" if last else "never heard"
@@ -84,4 +91,6 @@ def _told(told: InstallationAlert | GatewayAlert | PipelineAlert) -> str:
             where += f" and {counted(more, 'other')}" if more > 0 else ""
             return f"gateway {told.gateway_id} of {counted(told.installations, 'meter')}{where}: {heard}"
         case PipelineAlert():
-            return f"silence not judged since {told.since:%Y-%m-%d %H:%M:%SZ}: {told.reason}"
+            is_over = event.type == AlertEventType.PIPELINE_RECOVERED.value
+            held = "silence is judged again; it was not since" if is_over else "silence not judged since"
+            return f"{held} {told.since:%Y-%m-%d %H:%M:%SZ}: {told.cause}: {told.reason}"

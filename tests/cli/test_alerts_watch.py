@@ -113,12 +113,12 @@ def gateway_event(*, heard: bool) -> GatewayAlertEvent:
     )
 
 
-def pipeline_event() -> PipelineAlertEvent:
+def pipeline_event(kind: AlertEventType) -> PipelineAlertEvent:
     at = datetime(2026, 11, 1, 5, tzinfo=UTC)
     return PipelineAlertEvent(
         id=str(uuid4()),
         source=SOURCE,
-        type=AlertEventType.PIPELINE_DEGRADED.value,
+        type=kind.value,
         time=at,
         data=PipelineAlert(
             since=at, cause=PipelineCause.BEHIND, reason="nobody consumes ingest.readings", judged_until=None
@@ -127,7 +127,7 @@ def pipeline_event() -> PipelineAlertEvent:
 
 
 async def test_silent_gateways_and_the_pipeline_are_shown_too(vhost: Vhost) -> None:
-    process = await watch(vhost, "--count", "3")
+    process = await watch(vhost, "--count", "4")
     assert process.stdout
     assert (await process.stdout.readline()).startswith(b"Watching alerts")
     async with open_channel(vhost.url) as channel:
@@ -136,7 +136,8 @@ async def test_silent_gateways_and_the_pipeline_are_shown_too(vhost: Vhost) -> N
         for tenant, told in (
             (TENANT, gateway_event(heard=True)),
             (TENANT, gateway_event(heard=False)),
-            (None, pipeline_event()),
+            (None, pipeline_event(AlertEventType.PIPELINE_DEGRADED)),
+            (None, pipeline_event(AlertEventType.PIPELINE_RECOVERED)),
         ):
             body = aio_pika.Message(msgspec.json.encode(told), content_type=CONTENT_TYPE)
             await exchange.publish(body, topology.alert_key(tenant, told.type), mandatory=False)
@@ -148,7 +149,11 @@ async def test_silent_gateways_and_the_pipeline_are_shown_too(vhost: Vhost) -> N
         f"2026-11-03 05:00:00Z  gateway.silent          {gateway}: never heard",
         (
             "2026-11-01 05:00:00Z  pipeline.degraded       silence not judged since 2026-11-01 05:00:00Z:"
-            " nobody consumes ingest.readings"
+            " behind: nobody consumes ingest.readings"
+        ),
+        (
+            "2026-11-01 05:00:00Z  pipeline.recovered      silence is judged again; it was not since"
+            " 2026-11-01 05:00:00Z: behind: nobody consumes ingest.readings"
         ),
     ]
 

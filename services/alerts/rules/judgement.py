@@ -52,10 +52,11 @@ class Standing:
         """Why nothing is judged; None where it is."""
         if self.trouble is None:
             return None
-        words = self.trouble.words
+        words = f"{self.trouble.cause}: {self.trouble.words}"
         if self.healthy_since is not None:
-            words = f"all is well since {_time(self.healthy_since)}, and settles; before: {words}"
-        return f"{self.trouble.cause}: {words}"
+            settles = f"until all has been well for the settle time, as it is since {_time(self.healthy_since)}"
+            return f"{settles}; before: {words}"
+        return words
 
     def unjudged(self, proven: datetime | None, now: datetime) -> timedelta | None:
         """How long the time is that is neither judged nor, as of now, `proven`; None where judgement is held."""

@@ -49,8 +49,8 @@ def test_a_trouble_holds_judgement_for_the_settle_time_and_is_told_once_as_is_it
     settling = go_on(again.standing, at(2), at(2), settle=SETTLE)
     assert settling.told is None
     assert settling.standing.judged_until == JUDGING.judged_until
-    settles = "behind: all is well since 2026-11-01 12:00:02Z, and settles; before: no ingest consumes"
-    assert settling.standing.in_words == settles
+    settles = "until all has been well for the settle time, as it is since 2026-11-01 12:00:02Z"
+    assert settling.standing.in_words == f"{settles}; before: behind: no ingest consumes"
     almost = go_on(settling.standing, at(301), at(301.9), settle=SETTLE)
     assert almost == settling
     judging = go_on(almost.standing, at(301), at(302), settle=SETTLE)
