@@ -115,7 +115,7 @@ def alerts_command(
     as_object: AsObject = False,
     plain: Plain = False,
     full: Annotated[
-        bool, typer.Option("--full", help="A million installations, four replicas, more rounds: some eight minutes.")
+        bool, typer.Option("--full", help="A million installations, four replicas, more rounds: some seven minutes.")
     ] = False,
 ) -> None:
     """Sweep 1,000 due installations among few and many, fold what ingest stored, and time alerts on their way.
