@@ -106,8 +106,9 @@ class Session:
             # No single event says that consumption has ended: the library has many.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._something_done.wait(), LOOK_EVERY_S)
-            await self._acknowledge()
             async with asyncio.timeout(ANSWER_S):
+                # The library takes no more than a few frames for a connection that has just ended, and waits for ever.
+                await self._acknowledge()
                 await self._adapt()
 
     async def _adapt(self) -> None:
@@ -128,9 +129,9 @@ class Session:
                     await self._acknowledge()
         except TimeoutError:
             log.warning("not_drained", in_hand=len(self._in_hand) + len(self._last_steps), grace_s=grace_s)
-        await self._acknowledge()
         # What the library has not sent when it closes the connection is dropped.
         async with asyncio.timeout(ANSWER_S):
+            await self._acknowledge()
             return await self.caught_up() == self.dealt_with
 
     def give_up(self) -> None:
