@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from services.query.api.export import export_router
 from services.query.api.installations import installations_router
 from services.query.api.properties import properties_router
 from services.query.api.readings import readings_router
@@ -43,6 +44,6 @@ def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     )
     limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
     reader = caller_with("readings:read", create_verifier(settings, keys, clock=clock), limit)
-    for router in (readings_router, installations_router, properties_router):
+    for router in (export_router, readings_router, installations_router, properties_router):
         app.include_router(router(database, reader))
     return app

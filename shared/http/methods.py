@@ -5,6 +5,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+NO_BODY = "mbus.no_body"
+
 
 class HeadAsGet:
     """ASGI middleware: `HEAD` is answered as `GET` is, and the server leaves the body out."""
@@ -15,8 +17,13 @@ class HeadAsGet:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; the server keeps its own scope, by which it knows that no body is wanted."""
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", NO_BODY: True}
         await self._app(scope, receive, send)
+
+
+def wants_no_body(scope: Scope) -> bool:
+    """Whether `HEAD` was asked, for what would be long in the making."""
+    return NO_BODY in scope
 
 
 def allowed_methods(request: Request) -> str:

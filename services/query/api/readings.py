@@ -1,10 +1,10 @@
 """`GET /readings`."""
 
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from services.query.api.reading_parameters import After, Before, OfInstallation, OfMedium, OfProperty, OfUnit
 from services.query.database import QueryDatabase
 from services.query.queries.readings import (
     INSTALLATIONS_MAX,
@@ -19,13 +19,9 @@ from services.query.queries.readings import (
 )
 from shared.http.answers import json_answer
 from shared.http.authentication import Authenticate
-from shared.http.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAMPLE, UNIT_EXAMPLE
 from shared.http.pages import LIMIT_DEFAULT, PAGE_RESPONSE, Cursor, Limit, with_next_link
 from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
-from shared.http.repeated import TIMES_MAX
-from shared.http.times import Time
 from shared.http.tokens import Caller
-from shared.models import Medium
 
 DESCRIPTION = f"""\
 Readings by time, of one installation or of several.
@@ -53,37 +49,12 @@ def readings_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         *,
         request: Request,
         caller: Annotated[Caller, Depends(reader)],
-        installation_id: Annotated[
-            tuple[UUID, ...],
-            Query(
-                max_length=TIMES_MAX, description="Whose readings; can be repeated.", examples=[[INSTALLATION_EXAMPLE]]
-            ),
-        ] = (),
-        property_id: Annotated[
-            tuple[UUID, ...],
-            Query(
-                max_length=TIMES_MAX,
-                description="Of installations in this property, or in these.",
-                examples=[[PROPERTY_EXAMPLE]],
-            ),
-        ] = (),
-        unit_id: Annotated[
-            tuple[UUID, ...],
-            Query(
-                max_length=TIMES_MAX,
-                description="Of installations in this unit, or in these.",
-                examples=[[UNIT_EXAMPLE]],
-            ),
-        ] = (),
-        medium: Annotated[
-            tuple[Medium, ...], Query(max_length=TIMES_MAX, description="Of installations that measure this.")
-        ] = (),
-        after: Annotated[
-            Time | None, Query(description="Only readings later than this time.", examples=[TIME_EXAMPLE])
-        ] = None,
-        before: Annotated[
-            Time | None, Query(description="Only readings earlier than this time.", examples=[TIME_EXAMPLE])
-        ] = None,
+        installation_id: OfInstallation = (),
+        property_id: OfProperty = (),
+        unit_id: OfUnit = (),
+        medium: OfMedium = (),
+        after: After = None,
+        before: Before = None,
         order: Annotated[TimeOrder, Query(description="`desc`: newest first; `asc`: oldest first.")] = TimeOrder.DESC,
         cursor: Cursor = None,
         limit: Limit = LIMIT_DEFAULT,

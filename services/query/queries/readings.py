@@ -88,6 +88,11 @@ class Selection:
     unit_ids: tuple[UUID, ...] = ()
     media: tuple[Medium, ...] = ()
 
+    @property
+    def is_of_one(self) -> bool:
+        """Whether it names one installation and nothing else, so that it may be missing."""
+        return len(self.installation_ids) == 1 and not (self.property_ids or self.unit_ids or self.media)
+
 
 class TooManyInstallationsError(Exception):
     """A selection of more than `INSTALLATIONS_MAX` installations; `selected` says how many."""

@@ -151,6 +151,8 @@ async def test_a_time_may_have_any_offset_and_lie_in_any_year_of_the_calendar(
         url = operation.url(operation.needed(building) | {parameter.name: time})
         answer = await client.get(url, headers=headers(building.tenant_id))
         assert answer.status_code == 200, answer.text
+        if answer.headers["content-type"].startswith("text/csv"):
+            return [*answer.text.splitlines()[1:]]
         items: list[object] = answer.json()["items"]
         return items
 

@@ -32,6 +32,7 @@ TABLES = (
     "installation_status",
 )
 ONE = "SELECT items FROM readings_newest_first($1, $2, $3, NULL, NULL, 10)"
+EXPORT = "SELECT convert_from(lines, 'UTF8') FROM readings_as_{}($1, $2, $3, NULL, NULL, NULL, 10)"
 SEVERAL = "SELECT items FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, NULL, NULL, NULL, NULL, 10, 100)"
 FILTERS = {
     "i.tenant_id = of_tenant": "true",
@@ -146,6 +147,10 @@ async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_l
             )
             found = [await connection.fetchval(SEVERAL, *reach_of_it, *selection) for selection in selections]
             found.append(await connection.fetchval(ONE, *reach_of_it, installations[0]))
+            found += [
+                await connection.fetchval(EXPORT.format(form), *reach_of_it, installations)
+                for form in ("csv", "csv_with_decimal_comma", "ndjson")
+            ]
         ids = [str(one) for one in building.installation_ids]
         return {0 if items is None else sum(items.count(one) for one in ids) for items in found}
 
@@ -160,6 +165,42 @@ async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_l
         assert await met(reach, ours) == {0}
     for reach in (everywhere, here, nowhere, next_door, None):
         assert await met(reach, theirs) == {0}
+
+
+@pytest.mark.parametrize("lock_taken_away", [None, take_filters_away, take_policies_away])
+async def test_what_is_selected_for_an_export_is_within_reach_also_with_one_lock_of_the_two(
+    query_database: QueryDatabase,
+    buildings: tuple[Building, Building],
+    engine: AsyncEngine,
+    lock_taken_away: Callable[[AsyncEngine], Awaitable[None]] | None,
+) -> None:
+    ours, theirs = buildings
+    if lock_taken_away is not None:
+        await lock_taken_away(engine)
+    selections: list[tuple[object, ...]] = [(None, None, None, None), (None, None, None, ["heat"])]
+    for building in buildings:
+        selections += [
+            (building.installation_ids, None, None, None),
+            (None, [building.property_id], None, None),
+            (None, None, [building.unit_id], None),
+        ]
+
+    async def found(of_tenant: UUID | None, *of_properties: UUID) -> list[set[bytes]]:
+        """What each selection finds that finds anything."""
+        statement = "SELECT installations_to_export($1, $2, $3, $4, $5, $6)"
+        async with query_database.driver_for(uuid4()) as connection:
+            ids = [
+                await connection.fetchval(statement, of_tenant, of_properties or None, *selection)
+                for selection in selections
+            ]
+        return [{together[at : at + 16] for at in range(0, len(together), 16)} for together in ids if together]
+
+    all_of_ours = {one.bytes for one in ours.installation_ids}
+    assert await found(ours.tenant_id) == [all_of_ours] * 5
+    for one in await found(ours.tenant_id, ours.property_id, theirs.property_id):
+        assert one == all_of_ours
+    assert await found(ours.tenant_id, theirs.property_id) == await found(ours.tenant_id, uuid4()) == []
+    assert await found(None) == await found(None, ours.property_id) == []
 
 
 async def test_the_page_functions_leave_no_tenant_behind_on_the_connection(
@@ -182,6 +223,10 @@ async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: As
         )
         assert dict(map(tuple, callers)) == {
             "installations_selected": [],
+            "installations_to_export": ["mbus_query"],
+            "readings_as_csv": ["mbus_query"],
+            "readings_as_csv_with_decimal_comma": ["mbus_query"],
+            "readings_as_ndjson": ["mbus_query"],
             "readings_newest_first": ["mbus_query"],
             "readings_oldest_first": ["mbus_query"],
             "readings_of_several_newest_first": ["mbus_query"],
