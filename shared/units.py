@@ -4,6 +4,7 @@ wmbusmeters ends the name of every numeric field with its unit in lower case (`w
 """
 
 from decimal import Decimal, localcontext
+from fractions import Fraction
 
 ENERGY = {
     "wh": Decimal(3600),
@@ -61,4 +62,13 @@ def convert(value: float, source: str, target: str) -> float:
             with localcontext(prec=DIGITS):
                 # By its shortest text, which is what was sent: the double 5.548 is a little less than 5.548.
                 return float(Decimal(str(value)) * quantity[source] / quantity[target])
+    raise ValueError(f"{source} does not convert to {target}")
+
+
+def ratio(source: str, target: str) -> Fraction:
+    """How many of `target` one `source` is, exactly. Raises `ValueError` where they are of different quantities."""
+    source, target = source.lower(), target.lower()
+    for quantity in QUANTITIES:
+        if source in quantity and target in quantity:
+            return Fraction(quantity[source]) / Fraction(quantity[target])
     raise ValueError(f"{source} does not convert to {target}")

@@ -22,6 +22,7 @@ Answers may get more fields later: pass over those that you do not know."""
 
 TAGS = {
     "readings": "What meters showed, by time.",
+    "consumption": "What was used, by hour, day, week or month.",
     "installations": "Meters mounted in units, whether each is still heard, and its latest reading.",
     "properties": "Buildings with their units and config.",
 }

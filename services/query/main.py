@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.query.api.consumption import consumption_router
 from services.query.api.export import export_router
 from services.query.api.installations import installations_router
 from services.query.api.properties import properties_router
@@ -46,4 +48,6 @@ def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     reader = caller_with("readings:read", create_verifier(settings, keys, clock=clock), limit)
     for router in (export_router, readings_router, installations_router, properties_router):
         app.include_router(router(database, reader))
+    longest_gap = timedelta(seconds=settings.longest_gap_s)
+    app.include_router(consumption_router(database, reader, longest_gap=longest_gap, clock=clock))
     return app

@@ -19,3 +19,4 @@ class QuerySettings(ServiceSettings, TokenSettings):
     statement_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 10.0
     rate_limit_per_s: RatePerS = 200.0
     rate_limit_burst: Burst = 400
+    longest_gap_s: Annotated[int, Field(ge=1, le=366 * 24 * 3600)] = 48 * 3600

@@ -1,15 +1,17 @@
 """Times in URLs: ISO 8601 with an offset, read forgivingly, written in UTC with `Z`."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 _TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(?P<offset>Z|[ +-]\d{2}:?\d{2})?", re.ASCII | re.IGNORECASE
 )
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUCH_AS = "must be an ISO 8601 time, such as 2026-11-01T05:00:00Z"
+_OR_A_DAY = f"{_SUCH_AS}, or a date, such as 2026-11-01"
 
 
 def parse_time(text: object) -> datetime:
@@ -41,3 +43,24 @@ def format_time(time: datetime) -> str:
 
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 """A query parameter that is a time."""
+
+
+def parse_day_or_time(text: object) -> date | datetime:
+    """`text` as a time in UTC, or as a day when it is a date alone. Raises `ValueError` for what is neither."""
+    if isinstance(text, str) and _DAY.fullmatch(text):
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise ValueError(_OR_A_DAY) from None
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ValueError(_OR_A_DAY if str(error) == _SUCH_AS else str(error)) from None
+
+
+DayOrTime = Annotated[
+    datetime | date,
+    BeforeValidator(parse_day_or_time),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}),
+]
+"""A query parameter that is a day or a time."""

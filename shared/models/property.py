@@ -34,7 +34,7 @@ class Property(Base):
 
 
 class PropertyConfig(Base):
-    """How a property's meters are read and billed; one row a property."""
+    """How a property's meters are read and billed; one row a property. Without a `time_zone` the tenant's holds."""
 
     __tablename__ = "property_config"
     __table_args__ = (
@@ -45,6 +45,7 @@ class PropertyConfig(Base):
     property_id: Mapped[UUID] = mapped_column(ForeignKey("property.id"), primary_key=True)
     expected_interval: Mapped[timedelta] = mapped_column(Interval, server_default=text("'1 hour'"))
     billing_start_month: Mapped[int] = mapped_column(server_default=text("1"))
+    time_zone: Mapped[str | None]
 
     property: Mapped[Property] = relationship(back_populates="config", lazy="raise")
 

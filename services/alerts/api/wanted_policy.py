@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
-from zoneinfo import available_timezones
 
 from services.alerts.queries.policy_fields import LONGEST, PolicyBody
 from services.alerts.rules.quiet import QuietTimes
 from shared.http.problems import BadFieldsError, FieldError
+from shared.time_zones import NO_ZONE, is_time_zone
 
 
 def checked(wanted: PolicyBody, within: str = "") -> PolicyBody:
@@ -30,8 +29,8 @@ def _errors(wanted: PolicyBody) -> Iterator[tuple[str, str]]:
         yield "stale_after", f"must be longer than nothing, and at most P{LONGEST.days}D"
     if wanted.grace > LONGEST:
         yield "grace", f"must be at most P{LONGEST.days}D"
-    if wanted.time_zone is not None and wanted.time_zone not in _time_zones():
-        yield "time_zone", "must be a name of the IANA data base, such as Europe/Copenhagen"
+    if wanted.time_zone is not None and not is_time_zone(wanted.time_zone):
+        yield "time_zone", NO_ZONE
     yield from _quiet_errors(wanted)
 
 
@@ -46,9 +45,3 @@ def _quiet_errors(wanted: PolicyBody) -> Iterator[tuple[str, str]]:
         QuietTimes(frozenset(wanted.quiet_weekdays), (wanted.quiet_from, wanted.quiet_until), "UTC")
     except ValueError as error:
         yield "quiet_until", str(error)
-
-
-@cache
-def _time_zones() -> frozenset[str]:
-    """Read once: there are 600 files to look at."""
-    return frozenset(available_timezones())

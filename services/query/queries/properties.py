@@ -86,7 +86,7 @@ async def properties_page(
     pattern = pattern_with(text) if text else None
     # With a plan for these arguments, what comes after a cursor is a range of the index.
     async with database.driver_within(reach, plan_each_time=True) as connection:
-        rows = await connection.fetch(statement, *_reach_arguments(reach), pattern, *after, limit + 1)
+        rows = await connection.fetch(statement, *reach_arguments(reach), pattern, *after, limit + 1)
         items = await _with_units(connection, rows[:limit])
     has_next = len(rows) > limit
     last = (items[-1].name, items[-1].id) if has_next else None
@@ -97,12 +97,13 @@ async def one_property(database: QueryDatabase, *, reach: Reach, property_id: UU
     """The property within `reach` that has that id, or None."""
     statement = PROPERTIES.format(within_reach=WITHIN_REACH, which="p.id = $3", limit="1")
     async with database.driver_within(reach) as connection:
-        rows = await connection.fetch(statement, *_reach_arguments(reach), property_id)
+        rows = await connection.fetch(statement, *reach_arguments(reach), property_id)
         found = await _with_units(connection, rows)
     return found[0] if found else None
 
 
-def _reach_arguments(reach: Reach) -> tuple[UUID, list[UUID] | None]:
+def reach_arguments(reach: Reach) -> tuple[UUID, list[UUID] | None]:
+    """`$1` and `$2` of `WITHIN_REACH`."""
     return reach.tenant_id, None if reach.property_ids is None else sorted(reach.property_ids)
 
 

@@ -222,6 +222,7 @@ async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: As
             )
         )
         assert dict(map(tuple, callers)) == {
+            "counters_showed": ["mbus_query"],
             "installations_selected": [],
             "installations_to_export": ["mbus_query"],
             "readings_as_csv": ["mbus_query"],

@@ -1,0 +1,1 @@
+"""What is worked out of what was read: pure, of neither database nor HTTP."""
