@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.query.api.reading_parameters import After, Before, OfInstallation, OfMedium, OfProperty, OfUnit
 from services.query.database import QueryDatabase
-from services.query.queries.export import Exports, Wanted, installations_to_export
+from services.query.queries.export import Exports, Period, choose_installations
 from services.query.queries.export_forms import COLUMNS, CSV, CSV_WITH_DECIMAL_COMMA, NDJSON, Form
 from services.query.queries.readings import Selection
+from shared.clock import Clock
 from shared.http.authentication import Authenticate
 from shared.http.fields import INSTALLATION_EXAMPLE
 from shared.http.problems import BadFieldsError, FieldError, ProblemError, problems
@@ -71,10 +72,10 @@ class Decimal(StrEnum):
     COMMA = "comma"
 
 
-def export_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
-    """The route of exports; `reader` is the caller that may read them."""
+def export_router(database: QueryDatabase, reader: Authenticate, *, clock: Clock) -> APIRouter:
+    """The route of exports; `reader` is the caller that may read them, `clock` says up to when there are readings."""
     router = APIRouter(tags=["readings"])
-    exports = Exports(database)
+    exports = Exports(database, clock=clock)
 
     @router.get(
         "/readings/export",
@@ -105,12 +106,12 @@ def export_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
     ) -> Response:
         form = _form(file_format, decimal)
         selection = Selection(installation_id, property_id, unit_id, medium)
-        installations = await installations_to_export(database, reach=caller.reach, selection=selection)
-        if installations is None:
+        period = Period(after, before)
+        chosen = await choose_installations(database, reach=caller.reach, selection=selection, period=period)
+        if chosen is None:
             raise ProblemError(404, "No such installation.")
-        wanted = Wanted(installations=installations, after=after, before=before)
         return StreamedAnswer(
-            exports.pieces(caller.reach, wanted, form),
+            exports.pieces(caller.reach, chosen, period, form),
             media_type=form.media_type,
             headers={"Content-Disposition": f'attachment; filename="readings.{form.suffix}"'},
             gzip=accepts_gzip(request.headers.get("accept-encoding", "")),

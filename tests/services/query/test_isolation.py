@@ -187,7 +187,7 @@ async def test_what_is_selected_for_an_export_is_within_reach_also_with_one_lock
 
     async def found(of_tenant: UUID | None, *of_properties: UUID) -> list[set[bytes]]:
         """What each selection finds that finds anything."""
-        statement = "SELECT installations_to_export($1, $2, $3, $4, $5, $6)"
+        statement = "SELECT installations FROM installations_to_export($1, $2, $3, $4, $5, $6, NULL, 100)"
         async with query_database.driver_for(uuid4()) as connection:
             ids = [
                 await connection.fetchval(statement, of_tenant, of_properties or None, *selection)
