@@ -1,37 +1,63 @@
 """The query parameters that choose a period and cut it."""
 
+from datetime import timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import Query
 from pydantic import BeforeValidator, WithJsonSchema
 
-from services.query.rules.calendar import Bucket
+from services.query.queries.consumption import Wanted
+from services.query.rules.calendar import USUAL_BUCKETS, Bucket
 from services.query.rules.period import Period
+from shared.clock import Clock
 from shared.http.times import DayOrTime
 from shared.time_zones import zone_called
 
-
-async def which_period(
-    bucket: Annotated[Bucket, Query(description="What the period is cut into.")] = Bucket.DAY,
-    start: Annotated[
-        DayOrTime | None, Query(alias="from", description="From when on.", examples=["2026-10-01"])
-    ] = None,
-    end: Annotated[DayOrTime | None, Query(alias="to", description="Until when.", examples=["2026-11-01"])] = None,
-) -> Period:
-    """The period that is asked for."""
-    return Period(bucket, start, end)
+USUALLY = ", ".join(f"{number} by `{bucket}`" for bucket, number in USUAL_BUCKETS.items())
+TimeZone = Annotated[
+    ZoneInfo, BeforeValidator(zone_called), WithJsonSchema({"type": "string", "format": "iana-time-zone"})
+]
 
 
-async def which_zone(
-    time_zone: Annotated[
-        Annotated[ZoneInfo, BeforeValidator(zone_called), WithJsonSchema({"type": "string", "format": "time-zone"})]
-        | None,
-        Query(
-            description="By whose clocks buckets begin: an IANA name. The property's where it is not given.",
-            examples=["Europe/Copenhagen"],
-        ),
-    ] = None,
-) -> ZoneInfo | None:
-    """The zone that is asked for, if one is."""
-    return time_zone
+class WantedIn:
+    """The dependency that makes `Wanted` of a request's parameters."""
+
+    def __init__(self, *, longest_gap: timedelta, clock: Clock) -> None:
+        self._longest_gap = longest_gap
+        self._clock = clock
+
+    async def __call__(
+        self,
+        *,
+        bucket: Annotated[
+            Bucket, Query(description="What the period is cut into, by the clocks of the zone; weeks begin on Monday.")
+        ] = Bucket.DAY,
+        start: Annotated[
+            DayOrTime | None,
+            Query(
+                alias="from",
+                description="From this time on; of a date from when it begins in the zone. Without it, so many buckets"
+                f" before `to`: {USUALLY}.",
+                examples=["2026-10-01"],
+            ),
+        ] = None,
+        end: Annotated[
+            DayOrTime | None,
+            Query(
+                alias="to",
+                description="Before this time; of a date before it begins in the zone. Without it, until now.",
+                examples=["2026-11-01"],
+            ),
+        ] = None,
+        time_zone: Annotated[
+            TimeZone | None,
+            Query(
+                description="By whose clocks: a name of the IANA data base. Without it the property's, or else the"
+                " tenant's.",
+                examples=["Europe/Copenhagen"],
+            ),
+        ] = None,
+    ) -> Wanted:
+        """What is asked for, at this moment."""
+        return Wanted(Period(bucket, start, end), time_zone, self._longest_gap, self._clock())

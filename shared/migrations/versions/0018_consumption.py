@@ -42,6 +42,7 @@ COUNTERS_SHOWED = """
             WHERE i.tenant_id = of_tenant
               AND (of_properties IS NULL OR EXISTS (
                   SELECT FROM public.unit u WHERE u.id = i.unit_id AND u.property_id = ANY (of_properties)))
+            ORDER BY o.place
         LOOP
             first_at := (
                 SELECT r.timestamp FROM public.reading r
