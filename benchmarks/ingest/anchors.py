@@ -9,9 +9,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.ingest.load import Row
-from services.ingest.copy_rows import COLUMNS
+from services.ingest.copy_rows import COLUMNS as COPIED
 from shared.database import create_sessions, driver_arguments
 from shared.models import Reading
+
+COLUMNS = COPIED[1:]
+"""Those of a `Row`: it is in no batch."""
 
 COPY_ROWS_A_TRANSACTION = 10_000
 ROWS_A_COMMIT = 150

@@ -4,37 +4,41 @@ The driver would encode value by value, which takes as long as all the rest that
 is described with COPY in PostgreSQL's manual ("Binary Format").
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from struct import Struct
 
 from services.ingest.verdicts import Accepted
 
-COLUMNS = ("meter_installation_id", "timestamp", "value", "received_at", "rssi_dbm", "battery_level_pct")
+COLUMNS = ("batch", "meter_installation_id", "timestamp", "value", "received_at", "rssi_dbm", "battery_level_pct")
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 
-# The number of columns, and before each column's value its length in bytes, which is -1 for NULL.
+# Before each column's value stands its length in bytes, which is -1 for NULL.
 _UUID, _EIGHT, _SMALLINT, _NULL = 16, 8, 2, -1
-_START = ">hi16siqidiq"
+_START = ">i16siqidiq"
 _both = Struct(_START + "ihih").pack
 _one = Struct(_START + "ihi").pack
 _other = Struct(_START + "iih").pack
 _none = Struct(_START + "ii").pack
 
-
-def encode(readings: Iterable[Accepted]) -> bytes:
-    """What COPY … FROM STDIN (FORMAT binary) takes for `COLUMNS`, in the order of the key.
-
-    So two writers at once on the same keys wait for each other instead of deadlocking, and the index is filled from
-    one end to the other.
-    """
-    return b"".join((_HEADER, *sorted(map(_row, readings)), _TRAILER))
+# What each row begins with: the number of its columns, and the first of these, which is the same for a whole batch.
+_beginning = Struct(">hiq").pack
 
 
-def _row(reading: Accepted) -> bytes:
+def encode(batches: Iterable[tuple[int, Sequence[bytes]]]) -> bytes:
+    """What COPY … FROM STDIN (FORMAT binary) takes for `COLUMNS`: batches, none empty, with their numbers and rows."""
+    parts = [_HEADER]
+    for number, rows in batches:
+        beginning = _beginning(len(COLUMNS), _EIGHT, number)
+        parts += (beginning, beginning.join(rows))
+    return b"".join((*parts, _TRAILER))
+
+
+def row(reading: Accepted) -> bytes:
+    """A row without its batch. Rows that are sorted are in the order of the key."""
     start = (
-        *(len(COLUMNS), _UUID, reading.installation.packed_id, _EIGHT, reading.at),
+        *(_UUID, reading.installation.packed_id, _EIGHT, reading.at),
         *(_EIGHT, reading.value, _EIGHT, reading.delivery.received),
     )
     rssi, battery = reading.rssi_dbm, reading.battery_level_pct

@@ -4,51 +4,60 @@ A key that is there already with the same value is not touched. One with another
 transmission wins, and the trigger on `reading` keeps the old value.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.ingest.batches import Batch, Stored, in_batches
 from services.ingest.copy_rows import COLUMNS, encode
 from services.ingest.frontier import Frontier
+from services.ingest.moments import moment
 from services.ingest.verdicts import Accepted
 
 INCOMING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_reading (
-        meter_installation_id uuid, "timestamp" timestamptz, value double precision, received_at timestamptz,
-        rssi_dbm smallint, battery_level_pct smallint
+        batch bigint, meter_installation_id uuid, "timestamp" timestamptz, value double precision,
+        received_at timestamptz, rssi_dbm smallint, battery_level_pct smallint
     ) ON COMMIT DELETE ROWS
 """
-# In the order of the key, as COPY is, so that two writers at once on the same keys wait for each other instead of
-# deadlocking.
+# In the order in which COPY is (services/ingest/batches.py), so that two writers at once on the same keys wait for each
+# other instead of deadlocking.
 _MERGE = """
     WITH merged AS (
-        INSERT INTO reading AS stored (meter_installation_id, "timestamp", value, received_at, rssi_dbm,
+        INSERT INTO reading AS stored (batch, meter_installation_id, "timestamp", value, received_at, rssi_dbm,
                                        battery_level_pct)
-        SELECT meter_installation_id, "timestamp", value, received_at, rssi_dbm, battery_level_pct
+        SELECT batch, meter_installation_id, "timestamp", value, received_at, rssi_dbm, battery_level_pct
         FROM incoming_reading
-        ORDER BY meter_installation_id, "timestamp"
+        ORDER BY batch, meter_installation_id, "timestamp"
         ON CONFLICT (meter_installation_id, "timestamp") DO {on_conflict}
-        RETURNING (stored.xmax = 0) AS is_new
+        RETURNING batch, "timestamp", (stored.xmax = 0) AS is_new
     )
-    SELECT count(*) FILTER (WHERE is_new) AS stored, count(*) FILTER (WHERE NOT is_new) AS corrected FROM merged
+    SELECT batch, count(*) FILTER (WHERE is_new) AS stored, count(*) FILTER (WHERE NOT is_new) AS corrected,
+           min("timestamp") AS earliest, max("timestamp") AS latest
+    FROM merged GROUP BY batch ORDER BY batch
 """
 MERGE_AND_CORRECT = _MERGE.format(
     on_conflict="""
-        UPDATE SET value = excluded.value, received_at = excluded.received_at, rssi_dbm = excluded.rssi_dbm,
-                   battery_level_pct = excluded.battery_level_pct
+        UPDATE SET batch = excluded.batch, value = excluded.value, received_at = excluded.received_at,
+                   rssi_dbm = excluded.rssi_dbm, battery_level_pct = excluded.battery_level_pct
         WHERE stored.value IS DISTINCT FROM excluded.value AND stored.received_at < excluded.received_at"""
 )
 MERGE_NEW_ONLY = _MERGE.format(on_conflict="NOTHING")
 
 
 class Merged(NamedTuple):
-    """How many rows a merge added and how many it corrected; the rest of the batch changed nothing."""
+    """How many rows a merge added and how many it corrected, in which batches; the rest changed nothing."""
 
-    stored: int
-    corrected: int
+    stored: int = 0
+    corrected: int = 0
+    batches: tuple[Stored, ...] = ()
+
+    def and_also(self, other: "Merged") -> "Merged":
+        """Both together."""
+        return Merged(self.stored + other.stored, self.corrected + other.corrected, self.batches + other.batches)
 
 
 @dataclass
@@ -97,58 +106,71 @@ def _plan_one_by_one(readings: Iterable[Accepted]) -> list[Round]:
     return [*rounds, new_only] if new_only.readings else rounds
 
 
-async def write(connection: AsyncConnection, rounds: Sequence[Round], frontier: Frontier) -> Merged:
-    """Write `rounds` in the transaction of `connection`, which must have begun with a statement already."""
+async def write(
+    connection: AsyncConnection, rounds: Sequence[Round], frontier: Frontier, numbers: Iterator[int]
+) -> Merged:
+    """Write `rounds` in the transaction of `connection`, which must have begun with a statement already.
+
+    Batches get `numbers`, which nobody else has, and which rise.
+    """
     driver = (await connection.get_raw_connection()).driver_connection
     if not isinstance(driver, asyncpg.Connection):
         raise TypeError(f"COPY needs asyncpg, not {type(driver)}")
-    stored = corrected = 0
+    merged = Merged()
     is_used = False
     for one in rounds:
         readings = list(one.readings.values())
         if one is rounds[0]:
             new, readings = frontier.split(readings)
-            if new and await _append(connection, driver, new, frontier):
-                stored += len(new)
-            else:
+            appended = await _append(connection, driver, in_batches(new, numbers), frontier) if new else Merged()
+            if appended is None:
                 readings += new
+            else:
+                merged = merged.and_also(appended)
         if readings:
             await connection.exec_driver_sql("TRUNCATE incoming_reading" if is_used else INCOMING)
             is_used = True
-            merged = await _merge(connection, driver, readings, MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY)
-            stored += merged.stored
-            corrected += merged.corrected
-    return Merged(stored, corrected)
+            statement = MERGE_AND_CORRECT if one.corrects else MERGE_NEW_ONLY
+            merged = merged.and_also(await _merge(connection, driver, in_batches(readings, numbers), statement))
+    return merged
 
 
 async def _append(
-    connection: AsyncConnection, driver: asyncpg.Connection, readings: Sequence[Accepted], frontier: Frontier
-) -> bool:
-    """Add `readings` as they are; False, and nothing is added, when one of them is there already."""
+    connection: AsyncConnection, driver: asyncpg.Connection, batches: Sequence[Batch], frontier: Frontier
+) -> Merged | None:
+    """Add `batches` as they are; None, and nothing is added, when one of their readings is there already."""
     try:
         async with connection.begin_nested():
-            await _copy(driver, readings, into="reading")
+            await _copy(driver, batches, into="reading")
     except asyncpg.UniqueViolationError:
         frontier.was_wrong()
-        return False
+        return None
     frontier.was_right()
-    return True
+    stored = tuple(
+        Stored(batch.number, batch.tenant_id, len(batch.rows), batch.earliest, batch.latest) for batch in batches
+    )
+    return Merged(stored=sum(one.readings for one in stored), batches=stored)
 
 
 async def _merge(
-    connection: AsyncConnection, driver: asyncpg.Connection, readings: Sequence[Accepted], statement: str
+    connection: AsyncConnection, driver: asyncpg.Connection, batches: Sequence[Batch], statement: str
 ) -> Merged:
-    await _copy(driver, readings, into="incoming_reading", schema="pg_temp")
-    row = (await connection.exec_driver_sql(statement)).one()
-    return Merged(row.stored, row.corrected)
-
-
-async def _copy(
-    driver: asyncpg.Connection, readings: Sequence[Accepted], *, into: str, schema: str | None = None
-) -> None:
-    await driver.copy_to_table(
-        into, source=_once(encode(readings)), columns=COLUMNS, schema_name=schema, format="binary"
+    await _copy(driver, batches, into="incoming_reading", schema="pg_temp")
+    tenants = {batch.number: batch.tenant_id for batch in batches}
+    rows = (await connection.exec_driver_sql(statement)).all()
+    return Merged(
+        sum(row.stored for row in rows),
+        sum(row.corrected for row in rows),
+        tuple(
+            Stored(row.batch, tenants[row.batch], row.stored + row.corrected, moment(row.earliest), moment(row.latest))
+            for row in rows
+        ),
     )
+
+
+async def _copy(driver: asyncpg.Connection, batches: Sequence[Batch], *, into: str, schema: str | None = None) -> None:
+    data = encode((batch.number, batch.rows) for batch in batches)
+    await driver.copy_to_table(into, source=_once(data), columns=COLUMNS, schema_name=schema, format="binary")
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """Stores a batch of gateway messages in one transaction: what is good as readings, what is not in quarantine."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest import judging
+from services.ingest.batches import tell_feed
 from services.ingest.delivery import DeadLetter, GatewayDelivery
 from services.ingest.frontier import Frontier
 from services.ingest.heard import HeardMemory, gateways_heard, write_heard
@@ -14,7 +16,7 @@ from services.ingest.judging import Judgement
 from services.ingest.merge import Merged, plan_rounds, write
 from services.ingest.payload import NotAMessageError, Payload, parse
 from services.ingest.quarantine import keep
-from services.ingest.queries import learn_gateways, learn_installations, registry_version
+from services.ingest.queries import begin, learn_gateways, learn_installations
 from services.ingest.registry import Registry, RegistryMemory
 from services.ingest.verdicts import Accepted
 from services.ingest.wmbus import telegrams
@@ -58,18 +60,20 @@ async def store(
     """Judge and store every reading in `deliveries`. All or nothing, and safe to repeat."""
     messages, dead_letters = _parse(deliveries)
     if not messages:
-        return StoredBatch(dead_letters, 0, [], Merged(0, 0), 0)
+        return StoredBatch(dead_letters, 0, [], Merged(), 0)
     async with engine.begin() as connection:
         now = clock()
-        registry = memory.registry.at(await registry_version(connection))
+        version, first_number = await begin(connection)
+        registry = memory.registry.at(version)
         judgements = await _judge(connection, messages, registry, now)
         accepted = [reading for judgement in judgements for reading in judgement.accepted]
         quarantined = [reading for judgement in judgements for reading in judgement.quarantined]
-        merged = await write(connection, plan_rounds(accepted), memory.frontier)
+        merged = await write(connection, plan_rounds(accepted), memory.frontier, itertools.count(first_number))
         await keep(connection, quarantined)
-        # Last: whoever waits for another writer with the same gateways waits for its commit only.
+        # Late: whoever waits for another writer with the same gateways waits for little more than its commit.
         gateways = memory.heard.news(gateways_heard((delivery for delivery, _ in messages), registry))
         await write_heard(connection, gateways)
+        await tell_feed(connection, merged.batches)
     memory.frontier.advance(accepted)
     memory.heard.advance(gateways)
     received = sum(message.count for _, message in messages)

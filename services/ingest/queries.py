@@ -10,9 +10,10 @@ from sqlalchemy.types import Text, Uuid
 
 from services.ingest.fields import read_id
 from services.ingest.registry import Installation, Registry
-from shared.models import Gateway, Medium, MeterInstallation, RegistryVersion, UnitOfMeasure
+from shared.models import READING_BATCH, Gateway, Medium, MeterInstallation, RegistryVersion, UnitOfMeasure
 
 VERSION = select(RegistryVersion.version)
+VERSION_AND_NUMBER = select(RegistryVersion.version, READING_BATCH.next_value())
 GATEWAYS = select(Gateway.id, Gateway.tenant_id, Gateway.deleted_at).where(
     Gateway.id == any_(bindparam("gateway_ids", type_=ARRAY(Text())))
 )
@@ -39,6 +40,12 @@ INSTALLATIONS = select(
 async def registry_version(connection: AsyncConnection) -> UUID:
     """The version of the registry, which changes with every change of a gateway or an installation."""
     return (await connection.execute(VERSION)).scalar_one()
+
+
+async def begin(connection: AsyncConnection) -> tuple[UUID, int]:
+    """The same, and the first of the numbers that batches of this transaction can have."""
+    version, number = (await connection.execute(VERSION_AND_NUMBER)).one()
+    return version, number
 
 
 async def learn_gateways(connection: AsyncConnection, registry: Registry, gateway_ids: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
+from services.query.api.changes import changes_router
 from services.query.api.consumption import consumption_router
 from services.query.api.export import export_router
 from services.query.api.installations import installations_router
@@ -46,7 +47,7 @@ def create_app(settings: QuerySettings, *, clock: Clock = utc_now) -> FastAPI:
     )
     limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
     reader = caller_with("readings:read", create_verifier(settings, keys, clock=clock), limit)
-    for router in (readings_router, installations_router, properties_router):
+    for router in (readings_router, changes_router, installations_router, properties_router):
         app.include_router(router(database, reader))
     longest_gap = timedelta(seconds=settings.longest_gap_s)
     app.include_router(consumption_router(database, reader, longest_gap=longest_gap, clock=clock))

@@ -30,7 +30,7 @@ PAGE_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
             "Link": {
-                "description": 'The next page (RFC 8288), `<…>; rel="next"`: the same request with its `cursor`. '
+                "description": 'The next page (RFC 8288), `<…>; rel="next"`: the same request with its cursor. '
                 "Not there on the last page.",
                 "schema": {"type": "string"},
             }
@@ -59,17 +59,19 @@ def page_answer(request: Request, page: Page) -> Response:
     return with_next_link(json_answer(page), request, page.next_cursor)
 
 
-def with_next_link(response: Response, request: Request, next_cursor: str | None) -> Response:
-    """`response` with the `Link` header to the page at `next_cursor`; as it was when that is None."""
+def with_next_link(
+    response: Response, request: Request, next_cursor: str | None, *, parameter: str = "cursor"
+) -> Response:
+    """`response` with the `Link` header to the page at `next_cursor`, which `parameter` takes; as it was for None."""
     if next_cursor is not None:
-        response.headers["Link"] = f'<{_next_page(request, next_cursor)}>; rel="next"'
+        response.headers["Link"] = f'<{_next_page(request, parameter, next_cursor)}>; rel="next"'
     return response
 
 
-def _next_page(request: Request, next_cursor: str) -> str:
-    """A path-absolute reference to the same request with another `cursor`, all else kept as it was understood."""
-    parameters = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    query = urlencode([*parameters, ("cursor", next_cursor)], quote_via=quote, safe=":")
+def _next_page(request: Request, parameter: str, next_cursor: str) -> str:
+    """A path-absolute reference to the same request with another cursor, all else kept as it was understood."""
+    parameters = [(name, value) for name, value in request.query_params.multi_items() if name != parameter]
+    query = urlencode([*parameters, (parameter, next_cursor)], quote_via=quote, safe=":")
     return f"{quote(_public_path(request), safe='/:@!$&,;=~')}?{query}"
 
 

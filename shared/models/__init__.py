@@ -2,6 +2,7 @@
 
 from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, OpenedBecause
 from shared.models.base import Base
+from shared.models.change_batch import NUMBERS_A_COMMIT, READING_BATCH, ChangeBatch
 from shared.models.gateway import Gateway
 from shared.models.gateway_status import GatewayHeard, GatewayState, GatewayStatus
 from shared.models.installation_status import InstallationState, InstallationStatus
@@ -14,9 +15,12 @@ from shared.models.registry_version import RegistryVersion
 from shared.models.tenant import Tenant
 
 __all__ = [
+    "NUMBERS_A_COMMIT",
+    "READING_BATCH",
     "Alert",
     "AlertType",
     "Base",
+    "ChangeBatch",
     "ClosedBecause",
     "Delivery",
     "Gateway",

@@ -14,9 +14,22 @@ class Reading(Base):
 
     No foreign key: ingest finds the installation before it writes, installations are never removed, and the key
     would cost a third of the write speed (docs/architecture/storage.md).
+
+    `batch` is the number of the `ChangeBatch` that stored or last corrected it; 0 where that was before there were any.
     """
 
     __tablename__ = "reading"
+    __table_args__ = (
+        # Next to nothing beside a B-tree; by several ranges of a block of pages, since new rows take the places of old
+        # ones (docs/architecture/changes.md).
+        Index(
+            None,
+            "batch",
+            postgresql_using="brin",
+            postgresql_ops={"batch": "int8_minmax_multi_ops"},
+            postgresql_with={"pages_per_range": 32},
+        ),
+    )
 
     meter_installation_id: Mapped[UUID] = mapped_column(primary_key=True)
     timestamp: Mapped[datetime] = mapped_column(primary_key=True)
@@ -24,6 +37,7 @@ class Reading(Base):
     received_at: Mapped[datetime]
     rssi_dbm: Mapped[int | None] = mapped_column(SmallInteger)
     battery_level_pct: Mapped[int | None] = mapped_column(SmallInteger)
+    batch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class ReadingCorrection(Base):

@@ -171,6 +171,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             "gateway_heard": "INSERT SELECT UPDATE",
             "ingest_session": "DELETE INSERT SELECT UPDATE",
             "pipeline": "SELECT",
+            "change_batch": "INSERT SELECT",
         },
         "mbus_query": dict.fromkeys((*registry, "installation_status"), "SELECT"),
         "mbus_alerts": {
@@ -186,7 +187,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             **dict.fromkeys(("installation_status", "gateway_status", "gateway_heard"), "SELECT"),
             "policy": "DELETE INSERT SELECT UPDATE",
         },
-        "mbus_reader": dict.fromkeys(("property", "unit", "meter_installation", "reading"), "SELECT"),
+        "mbus_reader": dict.fromkeys(("property", "unit", "meter_installation", "reading", "change_batch"), "SELECT"),
     }
     async with engine.connect() as connection:
         assert {role: await privileges(connection, role) for role in expected} == expected

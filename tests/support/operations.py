@@ -29,8 +29,12 @@ class Parameter:
         return (
             self.schema.get("type") == "string"
             and not self.schema.keys() & {"format", "enum"}
-            and not (self.names_something or self.name == "cursor")
+            and not (self.names_something or self.is_cursor)
         )
+
+    @property
+    def is_cursor(self) -> bool:
+        return self.name == "cursor" or (self.name == "after" and not self.is_time)
 
     @property
     def is_time(self) -> bool:
@@ -54,7 +58,12 @@ class Operation:
 
     @property
     def takes_a_cursor(self) -> bool:
-        return any(parameter.name == "cursor" for parameter in self.parameters)
+        return any(parameter.is_cursor for parameter in self.parameters)
+
+    @property
+    def cursor(self) -> str:
+        """The name of the parameter that takes it."""
+        return next(parameter.name for parameter in self.parameters if parameter.is_cursor)
 
     def url(self, values: Values) -> str:
         """The path with its query; a list is a parameter that is given several times."""

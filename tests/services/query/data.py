@@ -4,16 +4,25 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.models import READING_BATCH
 
 
 async def add_readings(engine: AsyncEngine, installation_id: UUID, times: Iterable[datetime]) -> None:
-    """One reading at each of `times`, with values 0, 1, 2 …, received when it was measured."""
-    insert = text("INSERT INTO reading VALUES (:id, :at, :value, :at, -70, 96)")
+    """One reading at each of `times`, with values 0, 1, 2 …, received when it was measured; all in one commit."""
+    insert = text("INSERT INTO reading VALUES (:id, :at, :value, :at, -70, 96, :batch)")
+    note = text(
+        "SELECT note_changes(array_agg(tenant_id), ARRAY[cast(:batch AS bigint)], ARRAY[1000], ARRAY[0],"
+        " ARRAY[timestamptz '-infinity'], ARRAY[timestamptz 'infinity']) FROM meter_installation WHERE id = :id"
+    )
     async with engine.begin() as connection:
+        batch = await connection.scalar(select(READING_BATCH.next_value()))
         for number, at in enumerate(times):
-            await connection.execute(insert, {"id": installation_id, "at": at, "value": float(number)})
+            parameters = {"id": installation_id, "at": at, "value": float(number), "batch": batch}
+            await connection.execute(insert, parameters)
+        await connection.execute(note, {"id": installation_id, "batch": batch})
 
 
 async def set_status(

@@ -78,12 +78,12 @@ async def test_a_foreign_or_tampered_cursor_is_answered_as_a_text_that_is_none(
         return await client.get(url, headers=headers(building.tenant_id))
 
     own, foreign = [(await page(building)).json()["next_cursor"] for building in tenants]
-    assert (await page(ours, cursor=own)).status_code == 200
-    refused = await page(ours, cursor="no-cursor")
+    assert (await page(ours, **{operation.cursor: own})).status_code == 200
+    refused = await page(ours, **{operation.cursor: "no-cursor"})
     assert refused.status_code == 400
-    assert [error["field"] for error in refused.json()["errors"]] == ["cursor"]
+    assert [error["field"] for error in refused.json()["errors"]] == [operation.cursor]
     for bad in (foreign, *tampered(own)):
-        answer = await page(ours, cursor=bad)
+        answer = await page(ours, **{operation.cursor: bad})
         assert (answer.status_code, answer.text) == (400, refused.text), bad
 
 

@@ -222,6 +222,9 @@ async def test_nobody_but_the_query_role_may_call_what_reads_readings(engine: As
             )
         )
         assert dict(map(tuple, callers)) == {
+            "changes": ["mbus_query"],
+            "changes_before_batches": [],
+            "changes_of_run": [],
             "counters_showed": ["mbus_query"],
             "installations_selected": [],
             "installations_to_export": ["mbus_query"],
