@@ -48,7 +48,9 @@ def usual_start(end: datetime, bucket: Bucket, zone: ZoneInfo) -> datetime:
     day = last.date()
     match bucket:
         case Bucket.HOUR:
-            return last.astimezone(UTC) - _past_the_hour(last) - back * HOUR
+            first = last.astimezone(UTC) - back * HOUR
+            midnight = start_of_day(first.astimezone(zone).date(), zone)
+            return max(takewhile(lambda edge: edge <= first, _edges_after(midnight, bucket, zone)), default=midnight)
         case Bucket.DAY:
             return start_of_day(day - back * DAY, zone)
         case Bucket.WEEK:
