@@ -44,7 +44,7 @@ def import_command(
 
     Columns: tenant, property, address, unit, meter_serial, medium, unit_of_measure, installed_at; and, where wanted,
     gateway_id, tenant_name, value_field, installation_id, deleted_at, replaces_serial, billing_start_month,
-    expected_interval.
+    expected_interval, time_zone.
     """
     content = read_bytes(file)
     url = load(DatabaseSettings).database_url.get_secret_value()

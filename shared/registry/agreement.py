@@ -37,6 +37,8 @@ def _claims(row: Row) -> Iterator[_Claim]:
         yield _Claim(house, "billing_start_month", row.billing_start_month, "this property")
     if row.expected_interval is not None:
         yield _Claim(house, "expected_interval", row.expected_interval, "this property")
+    if row.time_zone is not None:
+        yield _Claim(house, "time_zone", row.time_zone, "this property")
     if row.tenant_name is not None:
         yield _Claim(row.tenant, "tenant_name", row.tenant_name, "this tenant")
     if row.gateway_id is not None:

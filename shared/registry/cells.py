@@ -8,6 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from shared.registry.durations import parse_duration
+from shared.time_zones import zone_called
 from shared.topology import GATEWAY_ID
 
 MAX_TEXT = 200
@@ -108,6 +109,11 @@ def interval(cell: str) -> timedelta:
     if duration > timedelta(days=366):
         raise ValueError("is longer than a year")
     return duration
+
+
+def time_zone(cell: str) -> str:
+    """A time zone's name."""
+    return zone_called(cell).key
 
 
 def _refuse_unprintable(cell: str, *, fine: str) -> None:

@@ -76,7 +76,7 @@ class _Planner:
         address = rows[0].address
         known = self.registered.properties.get((tenant.id, name))
         if known is None:
-            known = KnownProperty(self.new_id(), address, None, None)
+            known = KnownProperty(self.new_id(), address, None, None, None)
             changes.created.append({"id": known.id, "tenant_id": tenant.id, "name": name, "address": address})
         elif known.address != address:
             changes.updated.append({"id": known.id, "address": address})
@@ -84,18 +84,26 @@ class _Planner:
             changes.unchanged.append(known.id)
         month = next((row.billing_start_month for row in rows if row.billing_start_month), None)
         interval = next((row.expected_interval for row in rows if row.expected_interval), None)
-        self._config(known, month, interval)
+        time_zone = next((row.time_zone for row in rows if row.time_zone), None)
+        self._config(known, month, interval, time_zone)
         return known.id
 
-    def _config(self, known: KnownProperty, month: int | None, interval: timedelta | None) -> None:
+    def _config(
+        self, known: KnownProperty, month: int | None, interval: timedelta | None, time_zone: str | None
+    ) -> None:
         columns = {
             "property_id": known.id,
             "billing_start_month": month or known.billing_start_month or DEFAULT_BILLING_START_MONTH,
             "expected_interval": interval or known.expected_interval or DEFAULT_INTERVAL,
+            "time_zone": time_zone or known.time_zone,
         }
         if known.billing_start_month is None:
             self.plan.configs.created.append(columns)
-        elif month not in (None, known.billing_start_month) or interval not in (None, known.expected_interval):
+        elif (
+            month not in (None, known.billing_start_month)
+            or interval not in (None, known.expected_interval)
+            or time_zone not in (None, known.time_zone)
+        ):
             self.plan.configs.updated.append(columns)
 
     def unit(self, house_id: UUID, label: str) -> UUID:

@@ -31,6 +31,7 @@ class KnownProperty:
     address: str
     billing_start_month: int | None
     expected_interval: timedelta | None
+    time_zone: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +108,14 @@ async def _properties(
             Property.address,
             PropertyConfig.billing_start_month,
             PropertyConfig.expected_interval,
+            PropertyConfig.time_zone,
         )
         .outerjoin(PropertyConfig)
         .where(_among(Property.tenant_id, tenant_ids), _among(Property.name, names), Property.deleted_at.is_(None))
     )
     return {
-        (tenant_id, name): KnownProperty(id_, address, month, interval)
-        for tenant_id, name, id_, address, month, interval in found
+        (tenant_id, name): KnownProperty(id_, address, month, interval, time_zone)
+        for tenant_id, name, id_, address, month, interval, time_zone in found
     }
 
 

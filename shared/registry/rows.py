@@ -41,6 +41,7 @@ class Row:
     replaces_serial: str | None = None
     billing_start_month: int | None = None
     expected_interval: timedelta | None = None
+    time_zone: str | None = None
 
 
 REQUIRED: dict[str, Callable[[str], Any]] = {
@@ -62,6 +63,7 @@ OPTIONAL: dict[str, Callable[[str], Any]] = {
     "replaces_serial": cells.meter_serial,
     "billing_start_month": cells.month,
     "expected_interval": cells.interval,
+    "time_zone": cells.time_zone,
 }
 COLUMNS = REQUIRED | OPTIONAL
 

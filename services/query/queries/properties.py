@@ -21,7 +21,7 @@ from shared.http.reach import Reach
 WITHIN_REACH = "p.tenant_id = $1 AND ($2::uuid[] IS NULL OR p.id = ANY ($2))"
 
 PROPERTIES = """
-SELECT p.id, p.name, p.address, c.expected_interval, c.billing_start_month
+SELECT p.id, p.name, p.address, c.expected_interval, c.billing_start_month, c.time_zone
 FROM (
     SELECT p.id, p.name, p.address FROM property p
     WHERE {within_reach} AND p.deleted_at IS NULL AND {which}
@@ -55,6 +55,12 @@ class ConfigOfProperty:
     ]
     billing_start_month: Annotated[
         int, Field(ge=1, le=12, description="The month in which a year of billing begins; 1 is January.", examples=[1])
+    ]
+    time_zone: Annotated[
+        str | None,
+        Field(
+            description="By whose clocks its days begin (IANA); null for the tenant's.", examples=["Europe/Copenhagen"]
+        ),
     ]
 
 
@@ -119,8 +125,10 @@ async def _with_units(
             property_id,
             name,
             address,
-            config=None if expected_interval is None else ConfigOfProperty(expected_interval, billing_start_month),
+            config=None
+            if expected_interval is None
+            else ConfigOfProperty(expected_interval, billing_start_month, time_zone),
             units=sorted(units[property_id], key=attrgetter("label")),
         )
-        for property_id, name, address, expected_interval, billing_start_month in rows
+        for property_id, name, address, expected_interval, billing_start_month, time_zone in rows
     ]

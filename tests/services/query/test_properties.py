@@ -28,7 +28,12 @@ async def add_properties(engine: AsyncEngine, tenant_id: UUID, names: list[str])
             await session.flush()
             session.add_all([Unit(property_id=house.id, label=label) for label in ("b", "a")])
             session.add(
-                PropertyConfig(property_id=house.id, expected_interval=timedelta(minutes=90), billing_start_month=6)
+                PropertyConfig(
+                    property_id=house.id,
+                    expected_interval=timedelta(minutes=90),
+                    billing_start_month=6,
+                    time_zone="America/Nuuk",
+                )
             )
 
 
@@ -57,7 +62,11 @@ async def test_a_property_has_its_config_and_its_units_by_label(
     await add_properties(engine, tenant, ["A house"])
     (item, _) = (await client.get("/properties", headers=headers(tenant))).json()["items"]
     assert (item["name"], item["address"]) == ("A house", "Testvej 2, 8000 Aarhus")
-    assert item["config"] == {"expected_interval": "PT5400S", "billing_start_month": 6}
+    assert item["config"] == {
+        "expected_interval": "PT5400S",
+        "billing_start_month": 6,
+        "time_zone": "America/Nuuk",
+    }
     assert [unit["label"] for unit in item["units"]] == ["a", "b"]
     one = await client.get(f"/properties/{item['id']}", headers=headers(tenant))
     assert (one.status_code, one.json()) == (200, item)

@@ -147,6 +147,18 @@ async def test_a_column_that_a_file_does_not_have_changes_nothing_and_an_empty_o
     assert (it.gateway_id, it.value_field) == (None, None)
 
 
+async def test_a_property_keeps_its_time_zone_until_a_file_says_another(engine: AsyncEngine) -> None:
+    async def imported(**cells: object) -> str | None:
+        await do_import(engine, cells)
+        async with engine.connect() as connection:
+            return (await connection.scalars(select(PropertyConfig.time_zone))).one()
+
+    assert await imported() is None
+    assert await imported(time_zone="Europe/Oslo") == "Europe/Oslo"
+    assert await imported(time_zone="") == await imported(billing_start_month="7") == "Europe/Oslo"
+    assert await imported(time_zone="America/Nuuk") == "America/Nuuk"
+
+
 async def test_a_meter_exchanged_later_ends_the_old_one(engine: AsyncEngine) -> None:
     await do_import(engine, {})
     exchange: dict[str, object] = {"meter_serial": "2", "installed_at": "2025-01-01", "replaces_serial": "00440145"}

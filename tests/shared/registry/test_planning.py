@@ -98,6 +98,10 @@ def test_a_date_means_its_midnight_in_the_tenants_time_zone(time_zone: str, midn
             "line 3: expected_interval: '1 day, 0:00:00': line 2 says 1:00:00 of this property",
         ),
         (
+            ({"time_zone": "Europe/Oslo"}, {"meter_serial": "2", "time_zone": "America/Nuuk"}),
+            "line 3: time_zone: 'America/Nuuk': line 2 says Europe/Oslo of this property",
+        ),
+        (
             ({"gateway_id": "GW-1"}, {"tenant": "beta", "gateway_id": "GW-1"}),
             "line 3: tenant: 'beta': line 2 says acme of gateway GW-1",
         ),

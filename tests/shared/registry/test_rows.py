@@ -36,12 +36,14 @@ def test_a_full_record_becomes_a_row() -> None:
         replaces_serial="1",
         billing_start_month="6",
         expected_interval="15min",
+        time_zone="America/Nuuk",
     )
     assert (row.meter_serial, row.medium, row.unit_of_measure) == ("00440145", Medium.HEAT, UnitOfMeasure.KWH)
     assert row.installed_at == datetime(2023, 12, 31, 23, tzinfo=UTC)
     assert row.deleted_at == date(2025, 1, 1)
     assert (row.installation_id, row.gateway_id, row.replaces_serial) == (ID, "GW-0001", "1")
     assert (row.billing_start_month, row.expected_interval) == (6, timedelta(minutes=15))
+    assert row.time_zone == "America/Nuuk"
 
 
 def test_cells_are_trimmed_and_names_composed_so_that_equal_looking_ones_are_equal() -> None:
@@ -90,6 +92,9 @@ def test_a_column_that_was_not_said_is_told_from_an_empty_one() -> None:
         ("expected_interval", "0h", "must be longer than nothing"),
         ("expected_interval", "400d", "is longer than a year"),
         ("expected_interval", "999999999w", "is too long"),
+        ("time_zone", "Europe/Atlantis", "must be a name of the IANA data base, such as Europe/Copenhagen"),
+        ("time_zone", "europe/copenhagen", "must be a name of the IANA data base, such as Europe/Copenhagen"),
+        ("time_zone", "../../etc/passwd", "must be a name of the IANA data base, such as Europe/Copenhagen"),
     ],
 )
 def test_a_bad_cell_is_told_with_column_value_and_reason(column: str, cell: object, reason: str) -> None:
