@@ -1,7 +1,7 @@
 """What a counter says was used between two moments: differences of what it showed, and never a guess.
 
-All is reckoned in whole millionths of a unit, and so exactly: the buckets of a period add up to its total, and any
-other buckets of the same period to the same.
+All is reckoned in whole millionths of a unit, and so exactly: the buckets of a period add up to its total, any other
+buckets of it to the same, and two periods to the one that they make.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
-from math import lcm
 from typing import NamedTuple
 
 MICRO = 1_000_000
@@ -55,7 +54,7 @@ class Amount(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Between two times at which something was shown: by how much the count had risen, `of` a millionth each."""
+    """Between two times at which something was shown: by how many millionths the count has risen."""
 
     start: datetime
     end: datetime
@@ -74,9 +73,7 @@ class Counter:
     def __init__(self, parts: Iterable[Part], *, longest_gap: timedelta) -> None:
         parts = [part for part in parts if part.shown]
         self._longest_gap = longest_gap
-        # The count is kept in such parts of a millionth that every unit is a whole number of them.
-        self._of = lcm(*(part.ratio.denominator for part in parts))
-        self._steps = list(_steps(parts, self._of))
+        self._steps = list(_steps(parts))
         self._starts = [step.start for step in self._steps]
         self._counts = [0]
         for step in self._steps:
@@ -106,20 +103,19 @@ class Counter:
         return Amount(counts[1] - counts[0], flags)
 
     def _count(self, at: datetime) -> int | None:
-        """The count at a time, in whole millionths; None in a gap. Before the first reading it is that of the first."""
+        """The count at a time; None in a gap. Before the first reading it is that of the first."""
         place = bisect_right(self._starts, at) - 1
         if place < 0:
             return 0
         step, count = self._steps[place], self._counts[place]
         if at >= step.end:
-            return _rounded(count + step.rise, self._of)
+            return count + step.rise
         if at == step.start:
-            return _rounded(count, self._of)
+            return count
         length = step.end - step.start
         if length > self._longest_gap:
             return None
-        passed, length_micros = _micros(at - step.start), _micros(length)
-        return _rounded(count * length_micros + step.rise * passed, self._of * length_micros)
+        return count + _rounded(step.rise * _microseconds(at - step.start), _microseconds(length))
 
     def _flags(self, edges: Sequence[datetime]) -> dict[int, frozenset[Flag]]:
         """The flags of steps, by the places of the buckets that they reach into."""
@@ -132,24 +128,31 @@ class Counter:
         return flags
 
 
-def _steps(parts: Sequence[Part], of: int) -> Iterator[_Step]:
+def _steps(parts: Sequence[Part]) -> Iterator[_Step]:
     before: Shown | None = None
     for part in parts:
+        shown = _converted(part)
         if before is not None:
-            yield _Step(before.at, part.shown[0].at, 0, Flag.EXCHANGED)
-        scale = int(part.ratio * of)
-        for one, other in pairwise(part.shown):
+            yield _Step(before.at, shown[0].at, 0, Flag.EXCHANGED)
+        for one, other in pairwise(shown):
             rise, flag = other.micros - one.micros, None
             if rise < 0:
                 rise, flag = (max(other.micros, 0), Flag.RESET) if part.resets else (0, Flag.COUNTER_FELL)
-            yield _Step(one.at, other.at, rise * scale, flag)
-        before = part.shown[-1]
+            yield _Step(one.at, other.at, rise, flag)
+        before = shown[-1]
 
 
-def _rounded(count: int, of: int) -> int:
-    """The nearest whole number to `count / of`; a half goes up."""
-    return (2 * count + of) // (2 * of)
+def _converted(part: Part) -> Sequence[Shown]:
+    """What it showed in the wanted unit. Each reading is rounded, so that a rise is the same wherever one begins."""
+    if part.ratio == 1:
+        return part.shown
+    return [Shown(at, _rounded(micros * part.ratio.numerator, part.ratio.denominator)) for at, micros in part.shown]
 
 
-def _micros(length: timedelta) -> int:
+def _rounded(amount: int, of: int) -> int:
+    """The nearest whole number to `amount / of`; a half goes up."""
+    return (2 * amount + of) // (2 * of)
+
+
+def _microseconds(length: timedelta) -> int:
     return length // timedelta(microseconds=1)

@@ -16,23 +16,27 @@ MICROSECOND = timedelta(microseconds=1)
 class Rise:
     start: datetime
     end: datetime
-    by: Fraction
+    by: int
     flag: Flag | None
 
 
 def rises(parts: Sequence[Part]) -> Iterator[Rise]:
     """Between every two readings that follow each other."""
-    shown = [(one, part) for part in parts for one in part.shown]
-    for (one, of_one), (other, of_other) in pairwise(shown):
-        by = other.micros - one.micros
+    shown = [(one.at, nearest(one.micros * part.ratio), part) for part in parts for one in part.shown]
+    for (start, at_start, of_one), (end, at_end, of_other) in pairwise(shown):
         if of_one is not of_other:
-            yield Rise(one.at, other.at, Fraction(0), Flag.EXCHANGED)
-        elif by >= 0:
-            yield Rise(one.at, other.at, by * of_one.ratio, None)
+            yield Rise(start, end, 0, Flag.EXCHANGED)
+        elif at_end >= at_start:
+            yield Rise(start, end, at_end - at_start, None)
         elif of_one.resets:
-            yield Rise(one.at, other.at, max(other.micros, 0) * of_one.ratio, Flag.RESET)
+            yield Rise(start, end, max(at_end, 0), Flag.RESET)
         else:
-            yield Rise(one.at, other.at, Fraction(0), Flag.COUNTER_FELL)
+            yield Rise(start, end, 0, Flag.COUNTER_FELL)
+
+
+def nearest(amount: Fraction) -> int:
+    """A half goes up."""
+    return floor(amount + Fraction(1, 2))
 
 
 def naively(parts: Sequence[Part], start: datetime, end: datetime, *, longest_gap: timedelta) -> Amount:
@@ -53,6 +57,6 @@ def naively(parts: Sequence[Part], start: datetime, end: datetime, *, longest_ga
         for one in all_rises:
             part_of_it = Fraction((at - one.start) // MICROSECOND, (one.end - one.start) // MICROSECOND)
             total += one.by * min(max(part_of_it, Fraction(0)), Fraction(1))
-        return floor(total + Fraction(1, 2))
+        return nearest(total)
 
     return Amount(count(end) - count(start), frozenset(flags))
