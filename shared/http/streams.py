@@ -39,19 +39,22 @@ class StreamedAnswer(StreamingResponse):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._pieces), aclosing(_one_ahead(self._pieces)) as pieces:
-            first = await anext(pieces, b"")
+        async with aclosing(self._pieces):
+            first = await anext(self._pieces, b"")
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             if not wants_no_body(scope):
-                whole = _joined(first, pieces)
                 try:
-                    async for piece in _compressed(whole) if self._gzip else whole:
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await self._send_pieces(first, send)
                 except DATABASE_FAILURES as error:
                     # Without an end to the answer, the server closes the connection.
                     log.warning("stream.broken", kind=type(error).__name__, error=str(error).partition("\n")[0])
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _send_pieces(self, first: bytes, send: Send) -> None:
+        async with aclosing(_one_ahead(first, self._pieces)) as pieces:
+            async for piece in _compressed(pieces) if self._gzip else pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -69,26 +72,21 @@ def _weight(parameter: str) -> bool:
     return name.strip() != "q" or bool(value.strip().strip("0."))
 
 
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece
-
-
-async def _one_ahead(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """The same pieces, each of which is under way while the one before is used."""
+async def _one_ahead(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """`first` and the rest, of which each is under way while the one before is used."""
 
     async def following() -> bytes | None:
-        return await anext(pieces, None)
+        return await anext(rest, None)
 
-    coming = asyncio.create_task(following())
-    try:
-        while (piece := await coming) is not None:
-            coming = asyncio.create_task(following())
+    piece: bytes | None = first
+    while piece is not None:
+        coming = asyncio.create_task(following())
+        try:
             yield piece
-    finally:
-        coming.cancel()
-        await asyncio.wait([coming])
+            piece = await coming
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -9,22 +9,24 @@ from shared.http.problems import RETRY_AFTER_S, ProblemError
 
 
 class TenantBusyError(ProblemError):
-    """A request's tenant used its share for so long that the request waited in vain; a 429."""
+    """A request's tenant used its share of something for so long that the request waited in vain; a 429."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         retry_after = {"Retry-After": str(RETRY_AFTER_S)}
-        super().__init__(429, "Too many requests of this tenant at the same time. Try again.", headers=retry_after)
+        super().__init__(429, f"Too many {what} of this tenant at the same time. Try again.", headers=retry_after)
 
 
 class TenantShare:
     """`places` for each tenant; whoever finds none free waits in a line of the tenant's own, for `wait_s` at most.
 
-    Only tenants with a request under way are kept. It counts for one process and one event loop.
+    Only tenants with a request under way are kept. It counts for one process and one event loop. `what` are those who
+    take the places, for whom is told that there are too many.
     """
 
-    def __init__(self, places: int, *, wait_s: float) -> None:
+    def __init__(self, places: int, *, wait_s: float, what: str = "requests") -> None:
         self._places = places
         self._wait_s = wait_s
+        self._what = what
         self._tenants: dict[UUID, _Tenant] = {}
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class TenantShare:
             async with asyncio.timeout(self._wait_s):
                 await tenant.free.acquire()
         except TimeoutError:
-            raise TenantBusyError from None
+            raise TenantBusyError(self._what) from None
 
 
 class _Tenant:

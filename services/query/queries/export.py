@@ -13,6 +13,7 @@ from services.query.database import QueryDatabase
 from services.query.queries.export_forms import Form
 from services.query.queries.readings import Selection
 from shared.clock import Clock
+from shared.http.problems import RETRY_AFTER_S, ProblemError
 from shared.http.reach import Reach
 from shared.http.tenant_database import Connection
 from shared.http.tenant_share import TenantBusyError, TenantShare
@@ -24,8 +25,9 @@ PIECE_ROWS = 10_000
 PIECE_INSTALLATIONS = 500
 """At most so many are looked into for a piece."""
 
+EXPORTS = 10
 EXPORTS_A_TENANT = 2
-"""So many may be under way at the same time in one process."""
+"""So many may be under way at the same time in one process, and of a tenant: each takes some 10 MB."""
 
 FEW_INSTALLATIONS = 100
 """Up to so many are exported one after the other, and more month by month."""
@@ -84,21 +86,30 @@ def blocks_of(period: Period, *, since: datetime | None, now: datetime) -> Itera
     yield Period(begin, period.before)
 
 
+class TooManyExportsError(ProblemError):
+    """As many exports as the process can bear are under way; a 503."""
+
+    def __init__(self) -> None:
+        retry_after = {"Retry-After": str(RETRY_AFTER_S)}
+        super().__init__(503, "Too many exports are under way. Try again.", headers=retry_after)
+
+
 class Exports:
     """The exports that are under way in a process."""
 
     def __init__(self, database: QueryDatabase, *, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._share = TenantShare(EXPORTS_A_TENANT, wait_s=0)
+        self._share = TenantShare(EXPORTS_A_TENANT, wait_s=0, what="exports")
+        self._under_way = 0
 
     async def pieces(self, reach: Reach, chosen: Chosen, period: Period, form: Form) -> AsyncGenerator[bytes]:
         """Whole lines, after what stands before them: by block, then in the order of the installations and of time.
 
-        Raises `TenantBusyError` and `NoFreeConnectionError` before the first piece only: later a connection is waited
-        for, and so what has begun is not broken off because others are busy.
+        Raises `TenantBusyError`, `TooManyExportsError` and `NoFreeConnectionError` before the first piece only: later
+        a connection is waited for, and so what has begun is not broken off because others are busy.
         """
-        async with self._share.place(reach.tenant_id):
+        async with self._place(), self._share.place(reach.tenant_id):
             begin = form.begin
             for block in blocks_of(period, since=chosen.since, now=self._clock()):
                 async for lines in self._lines(reach, chosen.installations, block, form, patient=not begin):
@@ -129,6 +140,16 @@ class Exports:
                 yield lines
                 patient = True
             first = first + (place - 1) * ID_BYTES if rows == PIECE_ROWS else beyond
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if self._under_way >= EXPORTS:
+            raise TooManyExportsError
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
 
     @asynccontextmanager
     async def _connection(self, tenant_id: UUID, *, patient: bool) -> AsyncIterator[Connection]:

@@ -61,13 +61,14 @@ INSTALLATIONS = f"""
     END $$
 """  # noqa: S608 - of constants
 
-# A spreadsheet takes what begins so for a formula: after blanks, and after what separates cells elsewhere.
-FORMULA = r"(^|[,;\t\r\n])(?=[\s\"]*[-=+@\uFF0D\uFF1D\uFF0B\uFF20])|^(?=[\t\r\n])"
+# A spreadsheet takes what begins so for a formula: after blanks, and after what separates cells elsewhere. All of no
+# length, for of several matches the longest counts.
+FORMULA = r"^(?=[\t\r\n])|(^|(?<=[,;\t\r\n]))(?=[\s\u00A0\uFEFF\"]*[-=+@\uFF0D\uFF1D\uFF0B\uFF20])"
 
 
 def cell(text: str) -> str:
     """A text as a cell of a CSV file, in quotes whatever it is, and with an apostrophe where it begins a formula."""
-    return f"""'"' || replace(regexp_replace({text}, '{FORMULA}', '\\1''', 'g'), '"', '""') || '"'"""
+    return f"""'"' || replace(regexp_replace({text}, '{FORMULA}', '''', 'g'), '"', '""') || '"'"""
 
 
 def iso(time: str) -> str:

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -144,3 +144,76 @@ async def test_a_decimal_comma_is_refused_in_json(
     answer = await client_without_database.get("/readings/export?format=ndjson&decimal=comma", headers=headers(uuid4()))
     assert answer.status_code == 422
     assert [error["field"] for error in answer.json()["errors"]] == ["decimal"]
+
+
+async def test_many_meters_are_exported_month_by_month_and_nothing_is_lost_at_the_edges(
+    client: httpx2.AsyncClient, engine: AsyncEngine, headers: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    building = await create_building(engine, meters=4)
+    december = datetime(2025, 12, 1, tzinfo=UTC)
+    moment = timedelta.resolution
+    early, usual, late, _silent = building.installation_ids
+    times = {
+        early: [december - timedelta(days=400), december - moment, december + timedelta(days=40)],
+        usual: [december - moment, december, december + moment, december + timedelta(days=31)],
+        late: [december, datetime(2100, 1, 1, tzinfo=UTC)],
+    }
+    for installation_id, at in times.items():
+        await add_readings(engine, installation_id, at)
+    serials = {str(installation_id): serial for serial, installation_id in building.meters.items()}
+    timed = [(serials[str(one)], time) for one, at in times.items() for time in at]
+    everything = [(serial, format_time(time)) for serial, time in timed]
+    caller = headers(building.tenant_id)
+    assert keys(rows_of(await client.get("/readings/export", headers=caller))) == everything
+    monkeypatch.setattr(export, "FEW_INSTALLATIONS", 3)
+    for rows in (1, 2, 3, 100):
+        monkeypatch.setattr(export, "PIECE_ROWS", rows)
+        by_month = keys(rows_of(await client.get("/readings/export", headers=caller)))
+        assert by_month == sorted(everything, key=lambda key: (key[1][: len("2025-12")], key[0]))
+        assert by_month != everything
+        for after, before in (
+            (december - moment, december + moment),
+            (december, None),
+            (None, december),
+            (december, december + moment),
+            (datetime(2099, 1, 1, tzinfo=UTC), None),
+        ):
+            bounds = {"after": after, "before": before}
+            query = "&".join(f"{name}={format_time(time)}" for name, time in bounds.items() if time is not None)
+            met = keys(rows_of(await client.get(f"/readings/export?{query}", headers=caller)))
+            assert sorted(met) == sorted(
+                (serial, format_time(time))
+                for serial, time in timed
+                if (after is None or time > after) and (before is None or time < before)
+            ), query
+
+
+async def test_a_narrowed_caller_has_what_is_in_its_properties_and_nothing_else(
+    client: httpx2.AsyncClient, engine: AsyncEngine, building: Building, headers: Headers
+) -> None:
+    next_door = await create_building(engine, meters=0, tenant_id=building.tenant_id)
+    await add_readings(engine, await add_meter(engine, next_door, "80000000"), hours(0))
+
+    async def serials(*, property_ids: list[UUID], query: str = "") -> set[str]:
+        caller = headers(building.tenant_id, property_ids=property_ids)
+        rows = rows_of(await client.get(f"/readings/export?{query}", headers=caller))
+        return {row["meter_serial"] for row in rows}
+
+    ours = set(building.meters)
+    assert await serials(property_ids=[building.property_id]) == ours
+    assert await serials(property_ids=[building.property_id], query="medium=heat") == ours
+    assert await serials(property_ids=[building.property_id], query=f"unit_id={next_door.unit_id}") == set()
+    assert await serials(property_ids=[next_door.property_id]) == set(next_door.meters)
+    assert await serials(property_ids=[]) == set()
+
+
+async def test_meters_that_were_taken_out_are_in_it_under_the_names_that_are_registered_now(
+    client: httpx2.AsyncClient, engine: AsyncEngine, building: Building, headers: Headers
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE meter_installation SET deleted_at = '2026-12-01Z'"))
+        await connection.execute(text("UPDATE unit SET deleted_at = '2026-12-01Z', label = 'Kælder 2'"))
+        await connection.execute(text("UPDATE property SET name = '\"Søhuset\", 1'"))
+    rows = rows_of(await client.get("/readings/export", headers=headers(building.tenant_id)))
+    assert len(rows) == 15
+    assert {(row["property_name"], row["unit_label"]) for row in rows} == {('"Søhuset", 1', "Kælder 2")}
