@@ -110,13 +110,13 @@ class Exports:
         a connection is waited for, and so what has begun is not broken off because others are busy.
         """
         async with self._place(), self._share.place(reach.tenant_id):
-            begin = form.begin
+            begun = False
             for block in blocks_of(period, since=chosen.since, now=self._clock()):
-                async for lines in self._lines(reach, chosen.installations, block, form, patient=not begin):
-                    yield begin + lines
-                    begin = b""
-            if begin:
-                yield begin
+                async for lines in self._lines(reach, chosen.installations, block, form, patient=begun):
+                    yield lines if begun else form.begin + lines
+                    begun = True
+            if not begun:
+                yield form.begin
 
     async def _lines(
         self, reach: Reach, installations: bytes, block: Period, form: Form, *, patient: bool
