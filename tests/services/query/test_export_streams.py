@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.query.queries.export import EXPORTS_A_TENANT
-from tests.services.query.test_departures import locked, waiting_are
+from tests.services.query.test_departures import waiting_are
 from tests.support.databases import Database
 from tests.support.processes import running
 from tests.support.registry import Building, create_building
@@ -83,6 +83,14 @@ async def test_memory_does_not_grow_with_the_size_of_an_export(
     assert most[1] < 200
 
 
+@asynccontextmanager
+async def locked_installations(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Every export's next statement waits while it lasts."""
+    async with engine.begin() as blocker:
+        await blocker.execute(text("LOCK TABLE meter_installation IN ACCESS EXCLUSIVE MODE"))
+        yield
+
+
 async def drain(parts: AsyncIterator[bytes]) -> None:
     async for _ in parts:
         pass
@@ -97,7 +105,7 @@ async def waiting_export(
         assert answer.status_code == 200
         parts = answer.aiter_raw()
         await anext(parts)
-        async with locked(engine):
+        async with locked_installations(engine):
             reading = asyncio.create_task(drain(parts))
             await waiting_are(1, engine)
             yield reading
@@ -151,13 +159,15 @@ async def test_curl_tells_a_broken_export_from_a_whole_one(
 
     async def curl(url: httpx2.URL) -> Process:
         sent = [f"-H{name}: {value}" for name, value in caller.items()]
-        return await asyncio.create_subprocess_exec("curl", "-sS", *sent, f"{url}readings/export", stdout=PIPE)
+        return await asyncio.create_subprocess_exec(
+            "curl", "-sS", *sent, str(url.join("/readings/export")), stdout=PIPE
+        )
 
     async with serving(database) as (_, client), engine.connect() as watcher:
         whole, broken = await curl(client.base_url), await curl(client.base_url)
         output, _ = await whole.communicate()
         assert (whole.returncode, output.count(b"\r\n")) == (0, MANY * EACH + 1)
-        async with locked(engine):
+        async with locked_installations(engine):
             reading = asyncio.create_task(broken.communicate())
             await waiting_are(1, engine)
             await watcher.execute(END_WAITING)
