@@ -3,7 +3,18 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Computed, Double, Identity, Index, LargeBinary, SmallInteger, text, true
+from sqlalchemy import (
+    BigInteger,
+    Computed,
+    Double,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    text,
+    true,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -20,6 +31,8 @@ class Reading(Base):
 
     __tablename__ = "reading"
     __table_args__ = (
+        # With the value, so that what a meter counted is read from the index alone (docs/architecture/storage.md).
+        PrimaryKeyConstraint("meter_installation_id", "timestamp", postgresql_include=["value"]),
         # Next to nothing beside a B-tree; by several ranges of a block of pages, since new rows take the places of old
         # ones (docs/architecture/changes.md).
         Index(

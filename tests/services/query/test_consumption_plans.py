@@ -1,4 +1,4 @@
-"""What is read for consumption: each reading of the period once, along the primary key, and one before and after it."""
+"""What is read for consumption: each reading of the period once, from the primary key alone, and one beside it each."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -46,7 +46,7 @@ async def connection(
 
 
 @pytest.mark.parametrize("meters", [1, 5])
-async def test_each_reading_of_the_period_is_read_once_along_the_primary_key(
+async def test_each_reading_of_the_period_is_read_once_from_the_primary_key_alone(
     connection: Connection, building: Building, meters: int
 ) -> None:
     ids = building.installation_ids[:meters]
@@ -56,7 +56,7 @@ async def test_each_reading_of_the_period_is_read_once_along_the_primary_key(
     # Of each meter those beside an edge: the first one alone, and two with each of the ten edges.
     assert len(rows) == meters * (1 + len(WEEKS))
     scans = scans_among(nodes)
-    assert_along_the_primary_key(scans)
+    assert_along_the_primary_key(scans, alone=True)
     of_a_meter = (WEEKS[-1] - WEEKS[0]) / DAY + 2  # those from one edge to the other, and the one before
     looked_for = 2  # the nearest before the period, and at its end or after
     assert rows_of(scans) == meters * (of_a_meter + looked_for)
