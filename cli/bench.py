@@ -23,7 +23,7 @@ from shared.settings import load
 
 INGEST = ingest.Size(messages=3_000, readings=150, rounds=2, singles=10_000)
 QUERY = query.Size(extent=query.MILLION, rounds=5, seconds=3.0, connections=8)
-QUERY_FULL = FullSize(few=query.MILLION, many=query.TWENTY_MILLION, rounds=7, seconds=1.5)
+QUERY_FULL = FullSize(few=query.FEW_YEARS, many=query.MANY_YEARS, rounds=5, seconds=1.5, bulk=1_000_000)
 ALERTS = alerts.Size(
     folds=FoldSize(rounds=2, messages=INGEST.messages, installations=50_000, turns=4),
     lateness=LatenessSize(seconds=2, due=1_000, replicas=False),

@@ -1,11 +1,14 @@
 """What the servers are asked for."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from random import Random
+from urllib.parse import urlencode
 
 from benchmarks.query.client import Call
-from benchmarks.query.data import Heard
+from benchmarks.query.data import LAST, Heard
 from benchmarks.query.servers import OurServer
+from shared.http.times import format_time
 
 LIMIT = 100
 CALLS_OF_SEVERAL = 50
@@ -36,3 +39,18 @@ def several_calls(heard: Sequence[Heard], ours: OurServer, *, each: int) -> list
 def installations_call(of: Heard, ours: OurServer) -> Call:
     """The first page of the list of a tenant."""
     return Call(f"/installations?limit={LIMIT}", ours.token(of.tenant_id))
+
+
+def days_calls(heard: Sequence[Heard], ours: OurServer, *, days: int) -> list[Call]:
+    """The last days of each, day by day."""
+    token = ours.token(heard[0].tenant_id)
+    period = {
+        "bucket": "day",
+        "from": format_time(LAST - timedelta(days=days)),
+        "to": format_time(LAST),
+        "time_zone": "UTC",  # that of the readings, so that it is whole days
+    }
+    return [
+        Call(f"/installations/{one.installation_id}/consumption?{urlencode(period)}", token)
+        for one in Random(1).sample(heard, len(heard))  # noqa: S311 - no secret
+    ]

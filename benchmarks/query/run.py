@@ -15,8 +15,10 @@ from benchmarks.query.servers import Server, anchor, drive, our_server
 from shared.database import open_engine
 
 MILLION = Extent(tenants=10, properties=1, heard=400, hours=2_500)
-TWENTY_MILLION = Extent(tenants=1, properties=2_500, heard=2_500, hours=8_000)
-"""The readings of 2,500 among 100,000 installations, in eleven months."""
+FEW_YEARS = Extent(tenants=1, properties=3, heard=114, hours=8_784)
+"""A million readings: a year's of nearly all of 120 installations."""
+MANY_YEARS = Extent(tenants=1, properties=2_500, heard=2_280, hours=8_784)
+"""20 million: a year's of 2,280 among 100,000 installations."""
 CHECKED_CALLS = 20
 WARM_S = 1.0
 """In which plans are made, caches filled and pools opened; it is not counted."""

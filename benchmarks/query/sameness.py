@@ -41,6 +41,20 @@ class AnsweredList:
     items: list[msgspec.Raw]
 
 
+@dataclass(frozen=True)
+class AnsweredBucket:
+    """A bucket of consumption, whatever else it says; null is not known."""
+
+    consumption: float
+
+
+@dataclass(frozen=True)
+class AnsweredConsumption:
+    """Consumption by buckets."""
+
+    buckets: list[AnsweredBucket]
+
+
 async def check_sameness(servers: Sequence[Server], calls: Sequence[Call], *, limit: int) -> None:
     """Raise `BenchError` unless all servers answer each call with the same `limit` readings."""
     for call in calls:
@@ -55,6 +69,14 @@ async def check_length(server: Server, calls: Sequence[Call], *, limit: int) -> 
     """Raise `BenchError` unless `server` answers each call with `limit` items."""
     for call in calls:
         _check_length(server, call, msgspec.json.decode(await _answer(server, call), type=AnsweredList).items, limit)
+
+
+async def check_buckets(server: Server, calls: Sequence[Call], *, number: int) -> None:
+    """Raise `BenchError` unless `server` answers each call with so many buckets, all of them known."""
+    for call in calls:
+        found = len(msgspec.json.decode(await _answer(server, call), type=AnsweredConsumption).buckets)
+        if found != number:
+            raise BenchError(f"{server.name} answers {found} buckets to {call.path}")
 
 
 def _check_length(server: Server, call: Call, items: Sequence[object], limit: int) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.database import BenchDatabase
 from benchmarks.errors import BenchError
-from benchmarks.program import free_port, running_program
+from benchmarks.program import Program, free_port, running_program
 from benchmarks.query.anchor import DATABASE_URL, PORT
 from benchmarks.query.client import Call, Job, Load
 from shared.clock import utc_now
@@ -33,9 +33,10 @@ class Server:
 
 @dataclass(frozen=True)
 class OurServer(Server):
-    """The real service, and what signs the tokens that it takes."""
+    """The real service, what signs the tokens that it takes, and its process."""
 
     secret: str
+    program: Program
 
     def token(self, tenant_id: UUID) -> str:
         """A token for a tenant."""
@@ -62,8 +63,8 @@ async def our_server(database: BenchDatabase) -> AsyncIterator[OurServer]:
         "MBUS_QUERY_RATE_LIMIT_PER_S": "0",
         "MBUS_JWT_SECRET": secret,
     }
-    async with running_program("services.query", port=port, variables=variables, ready_at="/readyz"):
-        yield OurServer("query", port, secret)
+    async with running_program("services.query", port=port, variables=variables, ready_at="/readyz") as program:
+        yield OurServer("query", port, secret, program)
 
 
 @asynccontextmanager

@@ -8,13 +8,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.database import open_database
 from benchmarks.errors import BenchError
+from benchmarks.query.bulk import export_s, walk_s
 from benchmarks.query.client import Call
 from benchmarks.query.data import LAST, Extent, make_data
 from benchmarks.query.full import FullSize, run_full
 from benchmarks.query.run import Size, as_json, run_bench
 from benchmarks.query.sameness import check_sameness
-from benchmarks.query.servers import Server, drive
+from benchmarks.query.servers import Server, drive, our_server
+from shared.database import open_engine
 from tests.benchmarks.left_behind import Made
 from tests.support.servers import Servers
 
@@ -81,11 +84,12 @@ async def test_a_small_run_has_every_figure_and_leaves_neither_database_nor_logi
 
 
 async def test_a_small_full_run_has_each_page_by_kind_of_table(servers: Servers) -> None:
-    many = Extent(tenants=1, properties=3, heard=110, hours=120)
-    size = FullSize(few=SMALL, many=many, rounds=1, seconds=0.3)
+    few = Extent(tenants=1, properties=1, heard=40, hours=121)
+    many = Extent(tenants=1, properties=3, heard=110, hours=121)
+    size = FullSize(few=few, many=many, rounds=1, seconds=0.3, bulk=4_000)
     async with asyncio.timeout(60):
         result = await run_full(servers.database_url, size, hypertable=False, tell=print)
-    assert (result.few_readings, result.many_readings, result.installations) == (9_000, 13_200, 120)
+    assert (result.few_readings, result.many_readings, result.installations) == (4_840, 13_310, 120)
     for name in ("few", "many", "installations", "several"):
         assert getattr(result, f"{name}_p50_ms")["plain"] > 0
     for ratio, page in (("installations_p50_ratio", "installations"), ("several_p50_ratio", "several")):
@@ -94,6 +98,23 @@ async def test_a_small_full_run_has_each_page_by_kind_of_table(servers: Servers)
     assert result.growth_p50 == {
         "plain": pytest.approx(result.many_p50_ms["plain"] / result.few_p50_ms["plain"], abs=0.01)
     }
+    for name in ("days_p50_ms", "export_readings_per_s", "changes_readings_per_s", "peak_rss_mib"):
+        assert getattr(result, name)["plain"] > 0
+    for name in ("days_growth_p50", "export_growth", "changes_growth"):
+        assert getattr(result, name)["plain"] > 0
+
+
+async def test_what_is_taken_in_bulk_must_be_there(servers: Servers) -> None:
+    async with open_database(servers.database_url, "query", hypertable=False) as database:
+        async with open_engine(database.owner_url, application_name="test") as engine:
+            heard = await make_data(engine, Extent(tenants=1, properties=1, heard=2, hours=10), print)
+        async with our_server(database) as server:
+            assert await export_s(server, heard, readings=20) > 0
+            assert await walk_s(server, heard[0], readings=20) > 0
+            with pytest.raises(BenchError, match="export has 20 readings, and 21 were to come"):
+                await export_s(server, heard, readings=21)
+            with pytest.raises(BenchError, match="there are 20 changes, and 21 were to come"):
+                await walk_s(server, heard[0], readings=21)
 
 
 async def test_an_answer_that_is_no_page_ends_the_bench_with_its_status() -> None:
