@@ -88,9 +88,9 @@ HEARD = """
                 ORDER BY u.property_id, i.id LIMIT :heard) i) i
 """
 BATCHES = """
-    INSERT INTO change_batch (tenant_id, position, batch, rows, others, earliest, latest)
+    INSERT INTO change_batch (tenant_id, position, batch, rows, stored_before, earliest, latest)
     SELECT tenant_id, row_number() OVER (PARTITION BY tenant_id ORDER BY hour, batch),
-           (1 + hour::bigint * :batches + batch) * :numbers, rows, 0, at, at
+           (1 + hour::bigint * :batches + batch) * :numbers, rows, sum(rows) OVER (ORDER BY hour, batch) - rows, at, at
     FROM generate_series(0, :hours - 1) AS hour,
          LATERAL (SELECT cast(:last AS timestamptz) - (:hours - 1 - hour) * interval '1 hour' AS at) AS moment,
          (SELECT tenant_id, batch, count(*) AS rows FROM heard GROUP BY tenant_id, batch) b

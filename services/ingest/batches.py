@@ -18,11 +18,10 @@ from services.ingest.verdicts import Accepted
 ROWS_A_BATCH = 5000
 """At most: a page of the feed reads a batch as a whole, also where only some of it is wanted."""
 
-_NOTE = text("SELECT note_changes(:tenants, :numbers, :rows, :others, :earliest, :latest)").bindparams(
+_NOTE = text("SELECT note_changes(:tenants, :numbers, :rows, :earliest, :latest)").bindparams(
     bindparam("tenants", type_=ARRAY(Uuid())),
     bindparam("numbers", type_=ARRAY(BigInteger())),
     bindparam("rows", type_=ARRAY(Integer())),
-    bindparam("others", type_=ARRAY(Integer())),
     bindparam("earliest", type_=ARRAY(DateTime(timezone=True))),
     bindparam("latest", type_=ARRAY(DateTime(timezone=True))),
 )
@@ -78,15 +77,10 @@ async def tell_feed(connection: AsyncConnection, stored: Sequence[Stored]) -> No
     """Give batches their places in the feed: last in their transaction, for until it ends all other writers wait."""
     if not stored:
         return
-    of_all = sum(one.readings for one in stored)
-    of_tenant: dict[UUID, int] = {}
-    for one in stored:
-        of_tenant[one.tenant_id] = of_tenant.get(one.tenant_id, 0) + one.readings
     parameters = {
         "tenants": [one.tenant_id for one in stored],
         "numbers": [one.number for one in stored],
         "rows": [one.readings for one in stored],
-        "others": [of_all - of_tenant[one.tenant_id] for one in stored],
         "earliest": [time_of(one.earliest) for one in stored],
         "latest": [time_of(one.latest) for one in stored],
     }

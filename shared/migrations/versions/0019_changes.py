@@ -26,13 +26,15 @@ TABLES = (
     "ALTER TABLE reading ADD COLUMN batch bigint DEFAULT 0 NOT NULL",
     "CREATE INDEX ix_reading_batch ON reading USING brin (batch int8_minmax_multi_ops) WITH (pages_per_range = 32)",
     f"CREATE SEQUENCE reading_batch INCREMENT BY {NUMBERS_A_COMMIT}",
+    # How many readings all batches have held, so far as is known: nothing depends on it but what is read for nothing.
+    "CREATE SEQUENCE reading_count MINVALUE 0 START WITH 0",
     """
     CREATE TABLE change_batch (
         tenant_id uuid NOT NULL,
         position bigint NOT NULL,
         batch bigint NOT NULL,
         rows integer NOT NULL,
-        others integer NOT NULL,
+        stored_before bigint NOT NULL,
         earliest timestamptz NOT NULL,
         latest timestamptz NOT NULL,
         stored_at timestamptz DEFAULT clock_timestamp() NOT NULL,
@@ -40,13 +42,14 @@ TABLES = (
     )
     """,
     f"""
-    INSERT INTO change_batch (tenant_id, position, batch, rows, others, earliest, latest)
+    INSERT INTO change_batch (tenant_id, position, batch, rows, stored_before, earliest, latest)
     SELECT id, 1, 0, 0, 0, '-infinity', now() + {TIME_TO_RESTART_INGEST} FROM tenant
     """,  # noqa: S608 - of a constant
     "ALTER TABLE change_batch ENABLE ROW LEVEL SECURITY",
     f"CREATE POLICY of_tenant ON change_batch TO mbus_reader USING (tenant_id = {TENANT})",
     "CREATE POLICY of_every_tenant ON change_batch TO mbus_ingest USING (true)",
     "GRANT USAGE ON SEQUENCE reading_batch TO mbus_ingest",
+    "GRANT SELECT, UPDATE ON SEQUENCE reading_count TO mbus_ingest",
     "GRANT SELECT, INSERT ON change_batch TO mbus_ingest",
     "GRANT SELECT ON change_batch TO mbus_reader",
 )
@@ -54,18 +57,23 @@ TABLES = (
 # Last in a transaction of ingest's. Who waits for the lock goes on when the one who had it is visible to all, and each
 # statement in here sees what was committed before it began. So positions are in the order of commits, without gaps.
 NOTE_CHANGES = """
-    CREATE FUNCTION note_changes(tenants uuid[], batches bigint[], row_counts integer[], other_counts integer[],
+    CREATE FUNCTION note_changes(tenants uuid[], batches bigint[], row_counts integer[],
                                  first_times timestamptz[], last_times timestamptz[]) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    DECLARE
+        counted bigint;
     BEGIN
         PERFORM pg_advisory_xact_lock('public.change_batch'::regclass::bigint);
-        INSERT INTO public.change_batch (tenant_id, position, batch, rows, others, earliest, latest)
+        counted := (SELECT c.last_value FROM public.reading_count c);
+        PERFORM setval('public.reading_count', counted + (SELECT sum(n) FROM unnest(row_counts) n));
+        INSERT INTO public.change_batch (tenant_id, position, batch, rows, stored_before, earliest, latest)
         SELECT n.tenant,
                coalesce((SELECT max(c.position) FROM public.change_batch c WHERE c.tenant_id = n.tenant), 0)
                    + row_number() OVER (PARTITION BY n.tenant ORDER BY n.batch),
-               n.batch, n.row_count, n.others, n.first_time, n.last_time
-        FROM unnest(tenants, batches, row_counts, other_counts, first_times, last_times)
-            AS n (tenant, batch, row_count, others, first_time, last_time);
+               n.batch, n.row_count, counted + sum(n.row_count) OVER (ORDER BY n.batch) - n.row_count,
+               n.first_time, n.last_time
+        FROM unnest(tenants, batches, row_counts, first_times, last_times)
+            AS n (tenant, batch, row_count, first_time, last_time);
     END $$
 """
 
@@ -230,7 +238,6 @@ CHANGES = f"""
         latest timestamptz;
         b public.change_batch;
         before public.change_batch;
-        commits bigint;
         gap bigint;
         run record;
         texts text[] := '{{}}';
@@ -257,9 +264,8 @@ CHANGES = f"""
                 WHERE c.tenant_id = of_tenant AND c.position >= first
                 ORDER BY c.position
             LOOP
-                commits := abs(b.batch - before.batch) / {NUMBERS_A_COMMIT};
-                gap := CASE WHEN cardinality(numbers) = 0 OR b.batch = before.batch + 1 THEN 0
-                            ELSE greatest(commits, 1) * b.others + greatest(commits - 1, 0) * b.rows END;
+                gap := CASE WHEN cardinality(numbers) = 0 THEN 0
+                            ELSE b.stored_before - before.stored_before - before.rows END;
                 EXIT WHEN run_rows >= room OR gap > {NEAR_ROWS} OR looked_at >= page_size + {ROWS_FOR_NOTHING}
                           OR cardinality(numbers) > 0 AND before.batch = 0;
                 numbers := numbers || b.batch;
@@ -305,7 +311,7 @@ CHANGES = f"""
     END $$
 """  # noqa: S608 - of constants
 
-NOTE_CHANGES_OF = "note_changes(uuid[], bigint[], integer[], integer[], timestamptz[], timestamptz[])"
+NOTE_CHANGES_OF = "note_changes(uuid[], bigint[], integer[], timestamptz[], timestamptz[])"
 SUMMARISE = "summarise_batches()"
 OF_RUN = "changes_of_run(uuid, uuid[], bigint[], bigint[], timestamptz, timestamptz, bigint, uuid, timestamptz, int)"
 BEFORE_BATCHES = "changes_before_batches(uuid, uuid[], timestamptz, uuid, timestamptz, int)"
@@ -332,6 +338,7 @@ def downgrade() -> None:
     for function in (FOR_QUERY, BEFORE_BATCHES, OF_RUN, SUMMARISE, NOTE_CHANGES_OF):
         op.execute(f"DROP FUNCTION {function}")
     op.execute("DROP TABLE change_batch")
+    op.execute("DROP SEQUENCE reading_count")
     op.execute("DROP SEQUENCE reading_batch")
     op.execute("DROP INDEX ix_reading_batch")
     op.execute("ALTER TABLE reading DROP COLUMN batch")
