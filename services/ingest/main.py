@@ -14,6 +14,7 @@ from services.ingest.intake import Intake
 from services.ingest.metrics import IngestMetrics
 from services.ingest.replaying import Replaying
 from services.ingest.settings import IngestSettings
+from services.ingest.summarising import Summarising
 from services.ingest.window import Window
 from services.ingest.writer import ReadingWriter
 from shared import topology
@@ -46,6 +47,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
     broker_url = settings.broker_url.get_secret_value()
     # For publishing only: it has no handlers for which a stop would wait.
     broker = create_broker(broker_url, app_id="mbus-ingest", prefetch=1, graceful_timeout_s=0)
+    summarising = Summarising(database)
     depths = QueueDepths(broker, QUEUES, metrics_registry)
     writer = ReadingWriter(database, broker, metrics, flow, time, tracer=tracers.get_tracer(__name__))
     replaying = Replaying(database, broker, metrics, time.now, interval_s=settings.replay_interval_s)
@@ -79,6 +81,7 @@ def create_app(settings: IngestSettings, *, clock: Clock = utc_now, tracers: Tra
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.EVENTS,)),
             depths.running(),
             replaying.running(),
+            summarising.running(),
             commits.running(),
             intake.running(messages.begin),
         ):

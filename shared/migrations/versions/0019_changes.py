@@ -106,11 +106,12 @@ SUMMARISE_BATCHES = """
     END $$
 """
 
-# STABLE, so that all statements of a page see the same rows; and settings as in 0009.
+# STABLE, so that all statements of a page see the same rows; and settings as in 0009. Workers take longer to start than
+# a page takes; the planner, who does not know how near the batches are, would have some.
 AS_READER = """
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET extra_float_digits = 1
-    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET max_parallel_workers_per_gather = 0
 """
 
 # A run of batches that lie near each other in the table is one range of the index, and what lies between them is read
