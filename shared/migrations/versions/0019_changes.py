@@ -215,7 +215,7 @@ CHANGES_BEFORE_BATCHES = f"""
                 EXIT;
             END IF;
         END LOOP;
-        items := array_to_string(texts, ',');
+        items := nullif(array_to_string(texts, ','), '');
     END $$
 """  # noqa: S608 - of constants
 

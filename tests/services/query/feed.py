@@ -80,3 +80,13 @@ async def readings_of(engine: AsyncEngine, building: Building) -> dict[Key, floa
             {"ids": building.installation_ids},
         )
         return {(str(id_), at.isoformat().replace("+00:00", "Z")): value for id_, at, value in rows}
+
+
+async def with_constants(engine: AsyncEngine, name: str, **constants: tuple[str, str]) -> None:
+    """Give a function of the database other constants, so that a test need not make so many rows."""
+    async with engine.begin() as connection:
+        definition = await connection.scalar(text("SELECT pg_get_functiondef(:name ::regproc)"), {"name": name})
+        for written, instead in constants.values():
+            assert written in definition
+            definition = definition.replace(written, instead)
+        await connection.exec_driver_sql(definition)

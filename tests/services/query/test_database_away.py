@@ -16,7 +16,13 @@ from tests.support.registry import create_building
 from tests.support.servers import Servers
 from tests.support.tokens import Headers
 
-LISTS = ("/installations", "/properties", f"/installations/{uuid4()}", f"/readings?installation_id={uuid4()}")
+LISTS = (
+    "/installations",
+    "/properties",
+    "/changes",
+    f"/installations/{uuid4()}",
+    f"/readings?installation_id={uuid4()}",
+)
 
 
 async def test_every_route_is_a_503_that_says_when_to_try_again_and_then_works_again(

@@ -18,6 +18,7 @@ from services.query.queries.installation_order import InstallationSort
 from shared.http.reach import Reach
 from shared.models import Base
 from tests.services.query.data import add_readings
+from tests.services.query.locks import take_filters_away, take_policies_away
 from tests.support.databases import Database
 from tests.support.registry import Building, create_building
 
@@ -34,12 +35,6 @@ TABLES = (
 ONE = "SELECT items FROM readings_newest_first($1, $2, $3, NULL, NULL, 10)"
 EXPORT = "SELECT convert_from(lines, 'UTF8') FROM readings_as_{}($1, $2, $3, NULL, NULL, NULL, 10)"
 SEVERAL = "SELECT items FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, NULL, NULL, NULL, NULL, 10, 100)"
-FILTERS = {
-    "i.tenant_id = of_tenant": "true",
-    "of_properties IS NULL OR": "true OR",
-    "OR of_properties IS NOT NULL": "",
-}
-"""The first of the two locks, where it stands in the functions, and what takes it away."""
 
 
 @pytest.fixture
@@ -99,27 +94,6 @@ async def test_the_query_role_cannot_read_readings_by_itself(
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied for table reading"):
         async with query_database.driver_within(Reach(buildings[0].tenant_id)) as connection:
             await connection.fetch("SELECT FROM reading")
-
-
-async def take_filters_away(engine: AsyncEngine) -> None:
-    """Leave the functions to row-level security alone."""
-    taken: set[str] = set()
-    async with engine.begin() as connection:
-        owned = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proowner = 'mbus_reader'::regrole"
-        for definition in (await connection.scalars(text(owned))).all():
-            for written, nothing in FILTERS.items():
-                if written in definition:
-                    taken.add(written)
-                    definition = definition.replace(written, nothing)  # noqa: PLW2901 - one after the other
-            await connection.exec_driver_sql(definition)
-    assert taken == set(FILTERS)
-
-
-async def take_policies_away(engine: AsyncEngine) -> None:
-    """Leave the functions to their filters alone."""
-    async with engine.begin() as connection:
-        for table in ("meter_installation", "unit", "property"):
-            await connection.execute(text(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"))
 
 
 @pytest.mark.parametrize("lock_taken_away", [None, take_filters_away, take_policies_away])
