@@ -33,6 +33,11 @@ TABLES = (
     "installation_status",
 )
 ONE = "SELECT items FROM readings_newest_first($1, $2, $3, NULL, NULL, 10)"
+COUNTERS = """
+    SELECT string_agg(($3::uuid[])[place]::text, ',') FROM counters_showed($1, $2, $3,
+        array_fill(NULL::timestamptz, ARRAY[cardinality($3::uuid[])]),
+        array_fill(NULL::timestamptz, ARRAY[cardinality($3::uuid[])]),
+        ARRAY[timestamptz '2026-11-01Z', '2026-11-02Z'])"""
 EXPORT = "SELECT convert_from(lines, 'UTF8') FROM readings_as_{}($1, $2, $3, NULL, NULL, NULL, 10)"
 SEVERAL = "SELECT items FROM readings_of_several_newest_first($1, $2, $3, $4, $5, $6, NULL, NULL, NULL, NULL, 10, 100)"
 
@@ -121,6 +126,7 @@ async def test_the_page_functions_find_only_what_is_within_reach_also_with_one_l
             )
             found = [await connection.fetchval(SEVERAL, *reach_of_it, *selection) for selection in selections]
             found.append(await connection.fetchval(ONE, *reach_of_it, installations[0]))
+            found.append(await connection.fetchval(COUNTERS, *reach_of_it, installations))
             found += [
                 await connection.fetchval(EXPORT.format(form), *reach_of_it, installations)
                 for form in ("csv", "csv_with_decimal_comma", "ndjson")
