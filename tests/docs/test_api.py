@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.docs.guide import check, make_checkout
+from tests.docs.metered_tenant import create_metered_tenant
 from tests.docs.sample_tenant import TENANT_ID, create_sample_alerts, create_sample_tenant
 from tests.support.databases import Database
 from tests.support.processes import running
@@ -24,6 +25,7 @@ async def test_every_call_to_query_works_and_prints_what_its_guide_shows(
     database: Database, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     await create_sample_tenant(engine)
+    await create_metered_tenant(engine)
     variables = {"MBUS_QUERY_DATABASE_URL": database.query_url, "MBUS_JWT_SECRET": SECRET}
     async with running(variables) as (_, url):
         token = ".venv/bin/mbus token --tenant $MBUS_TENANT_ID"

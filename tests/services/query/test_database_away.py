@@ -22,6 +22,8 @@ LISTS = (
     "/changes",
     f"/installations/{uuid4()}",
     f"/readings?installation_id={uuid4()}",
+    f"/installations/{uuid4()}/consumption",
+    f"/properties/{uuid4()}/consumption",
 )
 
 

@@ -24,10 +24,10 @@ BODIES = [b"", b"a body"] * 5
 
 
 @asynccontextmanager
-async def locked(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Everything that reads properties or installations waits while it lasts."""
+async def locked(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
+    """Everything that reads the table waits while it lasts."""
     async with engine.begin() as blocker:
-        await blocker.execute(text("LOCK TABLE property, meter_installation IN ACCESS EXCLUSIVE MODE"))
+        await blocker.execute(text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
         yield
 
 
@@ -37,9 +37,17 @@ async def waiting_are(number: int, engine: AsyncEngine) -> None:
             await watcher.rollback()
 
 
-@pytest.mark.parametrize("route", ["/properties", "/readings?installation_id={}"], ids=["session", "driver"])
+@pytest.mark.parametrize(
+    ("route", "table"),
+    [
+        ("/properties", "property"),
+        ("/readings?installation_id={}", "meter_installation"),
+        ("/installations/{}/consumption", "reading"),
+    ],
+    ids=["session", "driver", "cursor"],
+)
 async def test_the_statements_of_clients_that_go_away_end_with_them(
-    database: Database, engine: AsyncEngine, headers: Headers, route: str
+    database: Database, engine: AsyncEngine, headers: Headers, route: str, table: str
 ) -> None:
     building = await create_building(engine)
     url = route.format(building.installation_ids[0])
@@ -48,7 +56,7 @@ async def test_the_statements_of_clients_that_go_away_end_with_them(
     async with running(variables) as (_, base_url), httpx2.AsyncClient(base_url=base_url, timeout=30) as client:
         assert (await client.get(url, headers=caller)).status_code == 200
         for _ in range(2):
-            async with locked(engine):
+            async with locked(engine, table):
                 # A body is no reason not to look whether its sender is still there.
                 requests = [client.request("GET", url, headers=caller, content=body) for body in BODIES]
                 asked = [asyncio.create_task(request) for request in requests]
@@ -61,6 +69,6 @@ async def test_the_statements_of_clients_that_go_away_end_with_them(
         answers = await asyncio.gather(*(client.get(url, headers=caller) for _ in range(10)))
         assert {answer.status_code for answer in answers} == {200}
         metrics = (await client.get("/metrics")).text
-    template = url.partition("?")[0]
+    template = route.partition("?")[0].replace("{}", "{installation_id}")
     assert f'_count{{method="GET",route="{template}",status="499"}} 20.0' in metrics
     assert f'_count{{method="GET",route="{template}",status="200"}} 11.0' in metrics

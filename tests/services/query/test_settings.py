@@ -26,6 +26,8 @@ def test_what_is_not_set_has_its_documented_default() -> None:
         ("MBUS_QUERY_RATE_LIMIT_PER_S", "inf"),
         ("MBUS_QUERY_RATE_LIMIT_BURST", "0"),
         ("MBUS_QUERY_RATE_LIMIT_BURST", "1.5"),
+        ("MBUS_QUERY_LONGEST_GAP_S", "0"),
+        ("MBUS_QUERY_LONGEST_GAP_S", "31622401"),
         ("MBUS_QUERY_STATEMENT_TIMEOUT_S", "0"),
         ("MBUS_QUERY_STATEMENT_TIMEOUT_S", "nan"),
         ("MBUS_QUERY_STATEMENT_TIMEOUT_S", "1e9"),

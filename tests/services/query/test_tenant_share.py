@@ -21,7 +21,11 @@ WAITING = text(
 BUSY = "Too many requests of this tenant at the same time. Try again."
 
 
-@pytest.mark.parametrize("route", ["/installations", "/readings?installation_id={}"], ids=["lists", "readings"])
+@pytest.mark.parametrize(
+    "route",
+    ["/installations", "/readings?installation_id={}", "/installations/{}/consumption"],
+    ids=["lists", "readings", "consumption"],
+)
 async def test_a_tenant_all_of_whose_requests_wait_for_a_lock_does_not_hold_up_another(
     settings: QuerySettings,
     headers: Headers,
