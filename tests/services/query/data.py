@@ -14,7 +14,7 @@ async def add_readings(engine: AsyncEngine, installation_id: UUID, times: Iterab
     """One reading at each of `times`, with values 0, 1, 2 …, received when it was measured; all in one commit."""
     insert = text("INSERT INTO reading VALUES (:id, :at, :value, :at, -70, 96, :batch)")
     note = text(
-        "SELECT note_changes(array_agg(tenant_id), ARRAY[cast(:batch AS bigint)], ARRAY[1000], ARRAY[0],"
+        "SELECT note_changes(array_agg(tenant_id), ARRAY[cast(:batch AS bigint)], ARRAY[1000],"
         " ARRAY[timestamptz '-infinity'], ARRAY[timestamptz 'infinity']) FROM meter_installation WHERE id = :id"
     )
     async with engine.begin() as connection:

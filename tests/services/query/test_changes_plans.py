@@ -32,8 +32,8 @@ FILL = f"""
     FROM generate_series(0, {BATCHES - 1}) b, generate_series(1, {ROWS_A_BATCH // METERS}) n, meter_installation i,
          LATERAL (SELECT timestamptz '{FIRST.isoformat()}' + b * interval '10 days' + n * interval '1 hour' AS at) t
     ORDER BY b, i.id, n;
-    INSERT INTO change_batch (tenant_id, position, batch, rows, others, earliest, latest)
-    SELECT t.id, b + 1, (b + 1) * 1048576::bigint, {ROWS_A_BATCH}, 0,
+    INSERT INTO change_batch (tenant_id, position, batch, rows, stored_before, earliest, latest)
+    SELECT t.id, b + 1, (b + 1) * 1048576::bigint, {ROWS_A_BATCH}, b * {ROWS_A_BATCH},
            timestamptz '{FIRST.isoformat()}' + b * interval '10 days',
            timestamptz '{FIRST.isoformat()}' + b * interval '10 days' + interval '1 day'
     FROM generate_series(0, {BATCHES - 1}) b, tenant t;
