@@ -38,6 +38,8 @@ PAGES = {
         "SELECT items FROM readings_of_several_{order}($1, NULL, $2, NULL, NULL, NULL, $3, $4, NULL, NULL, $5, 100)"
     ),
 }
+PIECE = "SELECT rows FROM readings_as_csv($1, NULL, $2, $3, $4, $5, $6)"
+CHOOSE = "SELECT 1 FROM installations_to_export($1, NULL, NULL, NULL, NULL, NULL, $2, $3)"
 CASES = [
     (order, after, before)
     for order in ("newest_first", "oldest_first")
@@ -99,3 +101,25 @@ async def test_a_page_of_several_installations_reads_a_few_rows_of_each_along_th
 def assert_few_chunks(scans: list[Node]) -> None:
     """Of a hypertable no more than two chunks are looked into."""
     assert len({scan["Relation Name"] for scan in scans if scan["Actual Loops"]}) <= 2
+
+
+async def test_a_piece_of_an_export_reads_its_rows_and_no_more_along_the_primary_key(
+    connection: Connection, building: Building
+) -> None:
+    for after, before in ((None, None), (None, LONG_AGO), (LONG_AGO, None)):
+        for at_time in (None, LONG_AGO + timedelta(days=7), LONG_AGO - timedelta(days=7)):
+            arguments = (building.tenant_id, building.installation_ids, after, before, at_time, LIMIT)
+            _, scans, sorts = await scans_of_readings(connection, PIECE, *arguments)
+            assert_along_the_primary_key(scans)
+            assert rows_of(scans) == LIMIT
+            assert sorts == []
+
+
+async def test_when_the_readings_of_many_begin_is_looked_up_with_a_row_of_each_of_a_few(
+    connection: Connection, building: Building
+) -> None:
+    for after in (None, LONG_AGO):
+        _, scans, sorts = await scans_of_readings(connection, CHOOSE, building.tenant_id, after, METERS - 1)
+        assert {scan["Node Type"] for scan in scans} <= {"Index Scan", "Index Only Scan"}
+        assert rows_of(scans) == METERS
+        assert sorts == []
