@@ -18,9 +18,10 @@ from shared.http.streams import StreamedAnswer, accepts_gzip
 from shared.http.tokens import Caller
 
 DESCRIPTION = """\
-All of them, as one file, however large it is: by property, unit, serial, and then by time, the oldest first. Without a
-filter these are all readings that the token may see. Values of one filter add up; each filter more narrows. Of meters
-that were taken down too. One `installation_id` and no other filter is a 404 when it is not there.
+All of them, as one file, however large it is: by property, unit, serial, and then by time, the oldest first; of more
+than 100 installations month by month (UTC), and so within each month. Without a filter these are all readings that the
+token may see. Values of one filter add up; each filter more narrows. Of meters that were taken down too. One
+`installation_id` and no other filter is a 404 when it is not there.
 
 **CSV** is for spreadsheets and data frames: UTF-8 with a byte order mark, a header, CRLF, times in UTC. A text that a
 spreadsheet would take for a formula has an apostrophe before it. **NDJSON** is one object a line, with texts as they
