@@ -14,7 +14,7 @@ from shared.logs import get_logger
 from shared.service_database import DATABASE_FAILURES
 
 GZIP_LEVEL = 1
-"""Of tables of text, 6 is three times as slow and a fifth smaller."""
+"""Of a CSV file of readings, 6 takes 2.7 times as long and makes it a seventh smaller."""
 
 GZIP_FORMAT = zlib.MAX_WBITS + 16
 
