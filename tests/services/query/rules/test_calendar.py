@@ -104,3 +104,10 @@ def test_of_two_midnights_the_first_begins_the_day() -> None:
 )
 def test_the_last_bucket_is_the_one_in_which_the_period_ends(end: str, bucket: Bucket, start: str) -> None:
     assert usual_start(datetime.fromisoformat(end), bucket, COPENHAGEN) == datetime.fromisoformat(start)
+
+
+def test_a_day_that_a_zone_left_out_is_no_bucket() -> None:
+    apia = ZoneInfo("Pacific/Apia")
+    start, end = start_of_day(date(2011, 12, 29), apia), start_of_day(date(2012, 1, 1), apia)
+    days = [edge.astimezone(apia).day for edge in edges(start, end, Bucket.DAY, apia)]
+    assert days == [29, 31, 1]

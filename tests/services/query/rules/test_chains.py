@@ -102,3 +102,8 @@ def test_meters_that_replace_each_other_are_one_chain() -> None:
     assert ids([chain_of(one, [one, other])]) == [[2, 1]]
     assert ids(chains_of([one, other])) == [[1, 2]]
     assert ids(chains_of([meter(5, since=1, replaces=5)])) == [[5]]
+
+
+def test_no_meter_counts_beyond_what_came_after_it_also_where_times_are_in_no_order() -> None:
+    between, newest = meter(2, since=20, replaces=1), meter(3, since=10, replaces=2)
+    assert told(chain_of(newest, [meter(1, since=1), between])) == [(1, None, 10), (2, 20, 10), (3, 10, None)]
