@@ -130,16 +130,20 @@ WITHIN_REACH = """i.tenant_id = of_tenant AND (of_properties IS NULL OR EXISTS (
 
 # What several batches hold, as one range of the index: up to `room` readings, how many there are, counted up to one
 # more, and the key of the last one that there was room for. The range is read by itself: joined at once, the planner
-# may look for each number on its own.
+# may look for each number on its own. And the installations too, each once: a page has a few readings of each. What is
+# then joined are some thousands of rows, which the planner believes to be ten.
 CHANGES_OF_RUN = f"""
     CREATE FUNCTION changes_of_run(
         of_tenant uuid, of_properties uuid[], numbers bigint[], positions bigint[], earliest timestamptz,
         latest timestamptz, after_position bigint, after_id uuid, after_time timestamptz, room int,
         OUT met int, OUT items text, OUT last_position bigint, OUT last_id uuid, OUT last_time timestamptz)
-    {AS_READER} AS $$
+    {AS_READER} SET enable_nestloop = off AS $$
     DECLARE
         lowest bigint := (SELECT min(n) FROM unnest(numbers) n);
         highest bigint := (SELECT max(n) FROM unnest(numbers) n);
+        visible uuid[] := public.installations_selected(of_tenant, of_properties, ARRAY(
+            SELECT DISTINCT r.meter_installation_id FROM public.reading r
+            WHERE r.batch BETWEEN lowest AND highest AND r.timestamp BETWEEN earliest AND latest), NULL, NULL, NULL);
     BEGIN
         WITH of_range AS MATERIALIZED (
             SELECT r.* FROM public.reading r
@@ -156,9 +160,8 @@ CHANGES_OF_RUN = f"""
                 SELECT r.*, b.position
                 FROM of_range r
                 JOIN unnest(numbers, positions) b (batch, position) ON b.batch = r.batch
-                JOIN public.meter_installation i ON i.id = r.meter_installation_id
-                WHERE {WITHIN_REACH}
-                  AND (after_id IS NULL
+                JOIN unnest(visible) i (id) ON i.id = r.meter_installation_id
+                WHERE (after_id IS NULL
                        OR (b.position, r.meter_installation_id, r.timestamp)
                            > (after_position, after_id, coalesce(after_time, 'infinity')))
                 ORDER BY b.position, r.meter_installation_id, r.timestamp
