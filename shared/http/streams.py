@@ -18,14 +18,23 @@ GZIP_LEVEL = 1
 
 GZIP_FORMAT = zlib.MAX_WBITS + 16
 
+PATIENCE_S = 120.0
+"""For so long a client may take to a piece: some 1.5 MB, so 13 kB/s. Who takes longer holds a place for nothing."""
+
 log = get_logger(__name__)
+
+
+class ClientStalledError(Exception):
+    """The client is there, and does not take what it is sent."""
 
 
 class StreamedAnswer(StreamingResponse):
     """What `pieces` yields, one after the other; the first is made before anything is sent, so that it may refuse.
 
     One piece is made ahead while the client takes the one before, and no more: a client that is slow slows what makes
-    them. A failure after the first breaks the connection, by which a client knows that something is missing.
+    them; one that takes nothing for `PATIENCE_S` is given up. That, and a failure after the first, breaks the
+    connection, by which a client knows that something is missing.
+
     `pieces` is closed when the answer ends, whatever ends it. With `gzip` each piece is compressed as it comes.
     """
 
@@ -45,16 +54,27 @@ class StreamedAnswer(StreamingResponse):
             if not wants_no_body(scope):
                 try:
                     await self._send_pieces(first, send)
+                except ClientStalledError as error:
+                    _tell_broken(error)
+                    return
                 except DATABASE_FAILURES as error:
-                    # Without an end to the answer, the server closes the connection.
-                    log.warning("stream.broken", kind=type(error).__name__, error=str(error).partition("\n")[0])
+                    _tell_broken(error)
                     return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_pieces(self, first: bytes, send: Send) -> None:
         async with aclosing(_one_ahead(first, self._pieces)) as pieces:
             async for piece in _compressed(pieces) if self._gzip else pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                try:
+                    async with asyncio.timeout(PATIENCE_S):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                except TimeoutError:
+                    raise ClientStalledError(f"the client took nothing for {PATIENCE_S:g} s") from None
+
+
+def _tell_broken(error: Exception) -> None:
+    """Without an end to the answer, the server closes the connection."""
+    log.warning("stream.broken", kind=type(error).__name__, error=str(error).partition("\n")[0])
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -61,9 +61,10 @@ INSTALLATIONS = f"""
     END $$
 """  # noqa: S608 - of constants
 
-# A spreadsheet takes what begins so for a formula: after blanks, and after what separates cells elsewhere. All of no
-# length, for of several matches the longest counts.
-FORMULA = r"^(?=[\t\r\n])|(^|(?<=[,;\t\r\n]))(?=[\s\u00A0\uFEFF\"]*[-=+@\uFF0D\uFF1D\uFF0B\uFF20])"
+# A spreadsheet takes what begins so for a formula: after blanks, and after what separates cells elsewhere. Not after a
+# comma: that stands in addresses, and where it separates cells, quotes hold. All of no length, for of several matches
+# the longest counts.
+FORMULA = r"^(?=[\t\r\n])|(^|(?<=[;\t\r\n]))(?=[\s\u00A0\uFEFF\"]*[-=+@\uFF0D\uFF1D\uFF0B\uFF20])"
 
 
 def cell(text: str) -> str:

@@ -63,6 +63,8 @@ NOTE_CHANGES = """
     DECLARE
         counted bigint;
     BEGIN
+        -- All that is left is the end of the transaction: whoever does not come to it soon must not stop all others.
+        PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
         PERFORM pg_advisory_xact_lock('public.change_batch'::regclass::bigint);
         counted := (SELECT c.last_value FROM public.reading_count c);
         PERFORM setval('public.reading_count', counted + (SELECT sum(n) FROM unnest(row_counts) n));

@@ -3,7 +3,8 @@
 Readings lie in the order in which they came: of one meter each hour's on another page of the table, and so a year's on
 8,760 pages. In the index they lie side by side, 180 on a page (docs/architecture/storage.md).
 
-It is built anew, about a second for a million readings, in which ingest waits.
+It is built anew, about a second for a million readings, in which nobody can write or read them: ingest waits, and query
+answers 503 or 504 (docs/operations.md).
 
 Revision ID: 0020
 Revises: 0019

@@ -9,6 +9,7 @@ from random import Random
 import httpx2
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ingest import operations
@@ -109,6 +110,28 @@ async def test_nobody_has_a_place_in_the_feed_before_the_one_before_it_can_be_se
     gate.opened.set()
     await asyncio.gather(first, second)
     assert [value for _, value in (await walk.to_the_end()).told] == [0.0, 1.0, 2.0]
+
+
+async def test_a_writer_that_freezes_before_its_commit_stops_the_others_for_seconds_only(
+    *,
+    client: httpx2.AsyncClient,
+    engine: AsyncEngine,
+    headers: Headers,
+    monkeypatch: pytest.MonkeyPatch,
+    building: Building,
+    memory: Memory,
+) -> None:
+    gate = Gate(before=False)
+    monkeypatch.setattr(operations, "tell_feed", gate.tell)
+    frozen = asyncio.create_task(stored(engine, message(building, [(0, 0, 1.0)]), memory=memory))
+    await gate.reached.wait()
+    async with asyncio.timeout(15):  # the server ends it after 5; by the settings of a service it would after 20
+        await stored(engine, message(building, [(1, 0, 2.0)]), memory=memory)
+    gate.opened.set()
+    with pytest.raises(DBAPIError):
+        await frozen
+    walk = await Walk(client, headers(building.tenant_id)).to_the_end()
+    assert [value for _, value in walk.told] == [0.0, 2.0]
 
 
 async def test_walks_among_many_writers_tell_all_and_each_change_once(

