@@ -176,6 +176,16 @@ async def test_an_exchanged_meter_continues_its_predecessor_also_in_another_unit
     assert amounts(house["series"][1])[:3] == [12, 13, 21]
 
 
+async def test_what_an_old_meter_sent_after_its_exchange_does_not_hide_what_it_sent_before(
+    asks: Asks, engine: AsyncEngine, building: Building
+) -> None:
+    new = await exchange(engine, building, at=OCTOBER + 2 * DAY)
+    await add_values(engine, new, daily(OCTOBER + 4 * DAY + 12 * HOUR, 7, 8))
+    told = await asks.found(f"/installations/{new}", from_="2026-10-05", to="2026-10-06")
+    (bucket,) = told["buckets"]
+    assert (bucket["consumption"], bucket["flags"]) == (None, ["exchanged", "gap"])
+
+
 async def test_a_meter_that_came_from_another_flat_does_not_bring_along_what_it_counted_there(
     asks: Asks, engine: AsyncEngine, building: Building
 ) -> None:
