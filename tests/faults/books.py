@@ -1,15 +1,17 @@
 """Sends messages until the broker has confirmed them, and looks afterwards where all that they said has gone."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from secrets import token_hex
 from uuid import UUID
 
 from aio_pika.abc import AbstractChannel
 from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import topology
 from shared.messages.readings_stored import decode
@@ -21,6 +23,8 @@ from tests.faults.publishing import Publisher
 from tests.faults.sending import Fleet
 from tests.support.messages import open_channel
 from tests.support.vhosts import Vhost
+
+FEED = text("SELECT * FROM changes(:tenant, NULL, :position, :stored_at, :id, :time, 1000)")
 
 LOOK_EVERY_S = 0.2
 STREAM_EVERY_S = 0.1
@@ -129,6 +133,8 @@ class Books:
                 found.corrections.append(Correction(key, row.old_value, row.new_value))
             for row in await connection.execute(text("SELECT * FROM quarantined_reading")):
                 found.quarantined[Refused(row.gateway_id, row.reason, row.original.decode())] = row.seen_count
+            for tenant_id in (await connection.scalars(text("SELECT id FROM tenant"))).all():
+                await _walk(connection, tenant_id, found)
         return found
 
     async def _take_events(self, channel: AbstractChannel) -> None:
@@ -138,6 +144,19 @@ class Books:
                 self._told[heard.installation_id] = Told(
                     max(before.newest, heard.timestamp), before.readings + heard.count
                 )
+
+
+async def _walk(connection: AsyncConnection, tenant_id: UUID, found: Found) -> None:
+    """All that the feed of changes tells the tenant, page by page as query reads it."""
+    place = {"position": 0, "stored_at": None, "id": None, "time": None}
+    has_next = True
+    while has_next:
+        page = (await connection.execute(FEED, {"tenant": tenant_id, **place})).one()
+        for item in json.loads(f"[{page.items}]"):
+            key = (UUID(item["meter_installation_id"]), datetime.fromisoformat(item["timestamp"]))
+            found.fed[key, item["value"]] += 1
+        place = dict(zip(place, (page.next_position, page.next_stored_at, page.next_id, page.next_time), strict=True))
+        has_next = page.has_next
 
 
 async def _take_all(channel: AbstractChannel, name: str) -> AsyncIterator[bytes]:

@@ -69,6 +69,8 @@ class Found:
     quarantined: dict[Refused, int] = field(default_factory=dict)
     dead_letters: Counter[bytes] = field(default_factory=Counter)
     told: dict[UUID, Told] = field(default_factory=dict)
+    fed: Counter[tuple[Key, float]] = field(default_factory=Counter)
+    """What the feed of changes tells, from the first to the last."""
 
 
 def faults(sent: Iterable[Sent], found: Found, *, stamped: bool) -> list[str]:
@@ -83,6 +85,7 @@ def faults(sent: Iterable[Sent], found: Found, *, stamped: bool) -> list[str]:
         *_in_quarantine(sent, found),
         *_in_dead_letters(sent, found),
         *_in_events(sent, found),
+        *_in_feed(found),
     ]
 
 
@@ -147,6 +150,13 @@ def _in_events(sent: list[Sent], found: Found) -> Iterator[str]:
         "installations of which not every reading was told",
         (it for it, count in counts.items() if it in told and told[it].readings < count),
     )
+
+
+def _in_feed(found: Found) -> Iterator[str]:
+    """It must tell what is stored, whatever that is."""
+    stored = Counter(found.readings.items())
+    yield from _report("stored readings that the feed does not tell", stored - found.fed)
+    yield from _report("readings that the feed tells twice or otherwise than they are stored", found.fed - stored)
 
 
 def _newest(keys: Iterable[Key]) -> dict[UUID, datetime]:

@@ -30,6 +30,7 @@ IN_ORDER = Found(
     quarantined={BAD: 2},
     dead_letters=Counter([b"hello"]),
     told={METER: Told(SECOND[1], 2), OTHER: Told(NOON, 2)},
+    fed=Counter([(FIRST, 1.0), (SECOND, 2.0), (THIRD, 4.0)]),
 )
 
 
@@ -65,16 +66,38 @@ def test_what_is_where_it_belongs_is_in_order() -> None:
 def test_every_fault_is_found(spoil: Callable[[Found], object], told: str) -> None:
     found = deepcopy(IN_ORDER)
     spoil(found)
+    found.fed = Counter(found.readings.items())
     (fault,) = faults(SENT, found, stamped=True)
     assert fault.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("fed", "told"),
+    [
+        ([(FIRST, 1.0), (THIRD, 4.0)], ["1 stored readings that the feed does not tell"]),
+        ([(FIRST, 1.0), (SECOND, 2.0), (SECOND, 2.0), (THIRD, 4.0)], ["1 readings that the feed tells twice"]),
+        (
+            [(FIRST, 1.0), (SECOND, 2.0), (THIRD, 3.0)],
+            ["1 stored readings that the feed does not tell", "1 readings that the feed tells twice or otherwise"],
+        ),
+    ],
+    ids=itertools.count(),
+)
+def test_a_feed_that_does_not_tell_what_is_stored_is_found(fed: list[tuple[Key, float]], told: list[str]) -> None:
+    found = deepcopy(IN_ORDER)
+    found.fed = Counter(fed)
+    for fault, expected in zip(faults(SENT, found, stamped=True), told, strict=True):
+        assert fault.startswith(expected)
 
 
 def test_without_the_broker_s_stamps_either_of_two_values_may_stand() -> None:
     found = deepcopy(IN_ORDER)
     found.readings[THIRD] = 3.0
+    found.fed = Counter(found.readings.items())
     found.corrections.clear()
     assert faults(SENT, found, stamped=False) == []
     found.readings[THIRD] = 5.0
+    found.fed = Counter(found.readings.items())
     assert len(faults(SENT, found, stamped=False)) == 1
 
 

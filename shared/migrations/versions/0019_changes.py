@@ -59,7 +59,7 @@ TABLES = (
 NOTE_CHANGES = """
     CREATE FUNCTION note_changes(tenants uuid[], batches bigint[], row_counts integer[],
                                  first_times timestamptz[], last_times timestamptz[]) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan AS $$
     DECLARE
         counted bigint;
     BEGIN

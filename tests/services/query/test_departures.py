@@ -43,8 +43,9 @@ async def waiting_are(number: int, engine: AsyncEngine) -> None:
         ("/properties", "property"),
         ("/readings?installation_id={}", "meter_installation"),
         ("/installations/{}/consumption", "reading"),
+        ("/changes", "change_batch"),
     ],
-    ids=["session", "driver", "cursor"],
+    ids=["session", "driver", "cursor", "feed"],
 )
 async def test_the_statements_of_clients_that_go_away_end_with_them(
     database: Database, engine: AsyncEngine, headers: Headers, route: str, table: str
