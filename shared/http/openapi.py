@@ -24,10 +24,8 @@ _MEANINGS = {
     "503": "The service cannot answer now.",
     "504": "The database took too long; the query was cancelled.",
 }
-_CURSOR = FieldError("query", "cursor", "is not a cursor of this list")
 _LIMIT = FieldError("query", "limit", "Input should be less than or equal to 1000")
 _EXAMPLES: dict[str, tuple[str, list[FieldError]]] = {
-    "400": (f"cursor: {_CURSOR.detail}", [_CURSOR]),
     "401": ("The token is refused: the token has expired.", []),
     "403": ("The token lacks the scope readings:read.", []),
     "415": ("The body must be application/json.", []),
@@ -67,7 +65,7 @@ def document_errors(document: dict[str, Any]) -> None:
             if "requestBody" in operation:
                 refusals.update(OF_EVERY_BODY)
         for status in refusals:
-            responses[status] = _problem(status, responses.get(status, {}))
+            responses[status] = _problem(status, responses.get(status, {}), operation)
         operation["responses"] = dict(sorted(responses.items()))
     problem = TypeAdapter(Problem).json_schema(mode="serialization", ref_template=REFERENCE)
     schemas.update(problem.pop("$defs"), Problem=problem)
@@ -86,9 +84,9 @@ def _is_problem(response: dict[str, Any]) -> bool:
     return any(schema.endswith(("/Problem", "/HTTPValidationError")) for schema in schemas)
 
 
-def _problem(status: str, response: dict[str, Any]) -> dict[str, Any]:
+def _problem(status: str, response: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
     meaning = _MEANINGS.get(status) or response["description"]
-    detail, errors = _EXAMPLES.get(status, (meaning, []))
+    detail, errors = _of_cursor(operation) if status == "400" else _EXAMPLES.get(status, (meaning, []))
     example = asdict(Problem(title_of(int(status)), int(status), detail, errors=errors))
     described = {
         "description": meaning,
@@ -96,3 +94,11 @@ def _problem(status: str, response: dict[str, Any]) -> dict[str, Any]:
     }
     headers = _HEADERS.get(status, {}) | response.get("headers", {})
     return described | ({"headers": headers} if headers else {})
+
+
+def _of_cursor(operation: dict[str, Any]) -> tuple[str, list[FieldError]]:
+    """A 400 names the parameter that takes the operation's cursors."""
+    names = {parameter["name"] for parameter in operation.get("parameters", ())}
+    name = "cursor" if "cursor" in names else "after"
+    refused = "is not a cursor of this list"
+    return f"{name}: {refused}", [FieldError("query", name, refused)]

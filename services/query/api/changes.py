@@ -58,7 +58,8 @@ def changes_router(database: QueryDatabase, reader: Authenticate) -> APIRouter:
         try:
             page = await changes_page(database, reach=caller.reach, after=after, limit=limit)
         except CursorError as error:
-            raise ProblemError(400, f"after: {error}", errors=[FieldError("query", "after", str(error))]) from None
+            reason = f"{error}, or is one of a token with another reach"
+            raise ProblemError(400, f"after: {reason}", errors=[FieldError("query", "after", reason)]) from None
         if page is None:
             raise ProblemError(
                 410, "What this cursor stands for is gone: the database was restored. Begin again, with an empty copy."

@@ -37,7 +37,9 @@ class Period:
         cut = list(islice(edges(start, end, self.bucket, zone), most + 2))
         if len(cut) > most + 1:
             raise PeriodError(
-                "bucket", f"cuts the period into more than {most} buckets; take longer ones, or a shorter period"
+                "bucket",
+                f"cuts the period into more than {most} buckets (fewer for many meters); take longer ones,"
+                " or a shorter period",
             )
         return cut
 
