@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.registry.problems import Problem, RegistryError
 from shared.registry.rows import Row
+from shared.time_zones import zone_called
 
 AHEAD = timedelta(days=1)
 """How far ahead of now an installation may begin or end."""
@@ -46,7 +46,7 @@ def _in_utc(said: datetime | date, time_zone: str) -> datetime:
     if isinstance(said, datetime):
         return said
     try:
-        zone = ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+        zone = zone_called(time_zone)
+    except ValueError as error:
         raise RegistryError(f"this machine knows no time zone {time_zone!r}; write times with their offset") from error
     return datetime.combine(said, time(), zone).astimezone(UTC)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import accumulate
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
+
+from shared.time_zones import is_time_zone
 
 NONE = timedelta(0)
 SECOND = timedelta(seconds=1)
@@ -35,10 +37,8 @@ class QuietTimes:
             raise ValueError("weekdays are 1 (Monday) to 7 (Sunday)")
         if self.hours is not None and self.hours[0] == self.hours[1]:
             raise ValueError("quiet hours begin and end at different times")
-        try:
-            ZoneInfo(self.time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"no time zone is called {self.time_zone!r}") from error
+        if not is_time_zone(self.time_zone):
+            raise ValueError(f"no time zone is called {self.time_zone!r}")
         if _week(self).counted < COUNTED_AT_LEAST:
             raise ValueError("at least one hour of the week must count")
 
