@@ -85,7 +85,7 @@ def query_command(
         bool,
         typer.Option(
             "--full",
-            help="20 million readings and 100,000 installations too, on both kinds of table: some seven minutes.",
+            help="20 million readings and 100,000 installations too, on both kinds of table: some twelve minutes.",
         ),
     ] = False,
     rounds: Annotated[

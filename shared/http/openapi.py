@@ -17,6 +17,7 @@ _MEANINGS = {
     "401": "No token, or one that is not good.",
     "403": "The token lacks the scope.",
     "409": "Things are no longer, or already, so that this can be done; `detail` says how.",
+    "410": "What the cursor stands for is gone: begin again.",
     "413": "The request's body is too large.",
     "415": "The request's body is not JSON.",
     "422": "A parameter or a field is not what it must be, or there is no such parameter; `errors` names each.",
