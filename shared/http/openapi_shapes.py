@@ -67,6 +67,8 @@ def _in_a_url(schema: Schema) -> Schema:
     if len(kinds) == 1:
         del schema["anyOf"]
         schema = kinds[0] | schema
+    elif kinds:
+        schema["anyOf"] = kinds
     return schema
 
 

@@ -1,7 +1,7 @@
 """The primary key's index of readings holds their values too, so that a meter's year is read from it alone.
 
 Readings lie in the order in which they came: of one meter each hour's on another page of the table, and so a year's on
-8,760 pages. In the index they lie side by side, 180 on a page (docs/architecture/storage.md).
+8,760 pages. In the index they lie side by side, some ninety on a page (docs/architecture/storage.md).
 
 It is built anew, about a second for a million readings, in which nobody can write or read them: ingest waits, and query
 answers 503 or 504 (docs/operations.md).
