@@ -169,9 +169,10 @@ async def _merge(
 
 
 async def _copy(driver: asyncpg.Connection, batches: Sequence[Batch], *, into: str, schema: str | None = None) -> None:
-    data = encode((batch.number, batch.rows) for batch in batches)
-    await driver.copy_to_table(into, source=_once(data), columns=COLUMNS, schema_name=schema, format="binary")
+    source = _one_by_one(encode((batch.number, batch.rows) for batch in batches))
+    await driver.copy_to_table(into, source=source, columns=COLUMNS, schema_name=schema, format="binary")
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def _one_by_one(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
