@@ -50,8 +50,8 @@ class Stored(NamedTuple):
 def in_batches(readings: Sequence[Accepted], numbers: Iterator[int]) -> list[Batch]:
     """`readings` by tenant and by key: in one order for all writers.
 
-    So two at once on the same keys wait for each other instead of deadlocking; the index is filled from one end to the
-    other; and what is a tenant's lies together.
+    So two statements on the same keys wait for each other instead of deadlocking; the index is filled from one end to
+    the other; and what is a tenant's lies together.
     """
     batches: list[Batch] = []
     for tenant_id, of_tenant in sorted(_by_tenant(readings).items()):

@@ -23,7 +23,7 @@ INCOMING = """
         received_at timestamptz, rssi_dbm smallint, battery_level_pct smallint
     ) ON COMMIT DELETE ROWS
 """
-# In the order in which COPY is (services/ingest/batches.py), so that two writers at once on the same keys wait for each
+# In the order in which COPY is (services/ingest/batches.py), so that two statements on the same keys wait for each
 # other instead of deadlocking.
 _MERGE = """
     WITH merged AS (

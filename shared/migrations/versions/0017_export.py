@@ -1,6 +1,6 @@
 """An export of readings, written by the database: which installations, and the lines of a piece of their readings.
 
-docs/architecture/query.md says how the pieces make a whole; docs/architecture/isolation.md what they may see.
+docs/architecture/export.md says how the pieces make a whole; docs/architecture/isolation.md what they may see.
 
 Revision ID: 0017
 Revises: 0016

@@ -55,17 +55,18 @@ async def test_a_batch_is_stored_and_told_with_the_newest_reading_of_each_instal
         "sent_at": NOON.isoformat(),
         "readings": [
             reading(building, 0, rssi_dbm=-71, battery_level_pct=96),
-            reading(building, 0, at=NOON - timedelta(hours=1), value=12.25),
+            reading(building, 0, at=NOON - timedelta(hours=1), value=12.25, battery_level_pct=0),
             {"meter_serial": "70000001", "timestamp": "2026-03-01T13:00:00+01:00", "value": 3},
         ],
     }
     await publish_as_gateway(vhost.url, building.gateway_id, batch)
     await settled(vhost, engine, readings=3)
     first, second = building.installation_ids
-    assert set(await rows(engine, "SELECT meter_installation_id, timestamp, value, rssi_dbm FROM reading")) == {
-        (first, NOON, 12.5, -71),
-        (first, NOON - timedelta(hours=1), 12.25, None),
-        (second, NOON, 3.0, None),
+    columns = "meter_installation_id, timestamp, value, rssi_dbm, battery_level_pct"
+    assert set(await rows(engine, f"SELECT {columns} FROM reading")) == {
+        (first, NOON, 12.5, -71, 96),
+        (first, NOON - timedelta(hours=1), 12.25, None, 0),
+        (second, NOON, 3.0, None, None),
     }
     message = await next_message(vhost.url, topology.ALERTS_READINGS_STORED)
     event = decode(message.body)

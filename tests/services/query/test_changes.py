@@ -87,11 +87,13 @@ async def test_following_the_cursor_meets_every_reading_once_commit_by_commit(
     walk.limit = limit
     await walk.to_the_end()
     assert walk.copy == await readings_of(engine, building)
-    assert len(walk.told) == len(walk.copy)
+    assert len(walk.told) == len(walk.copy) == 36
     assert values(walk) == sorted(values(walk))
     for commit in range(5):
         keys = [key for key, value in walk.told if value == commit * 100.0]
         assert keys == sorted(keys)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT max(rows) FROM change_batch")) == batches.ROWS_A_BATCH
 
 
 async def test_a_correction_is_told_again_where_it_was_stored_and_what_changes_nothing_is_not(
@@ -108,7 +110,8 @@ async def test_a_correction_is_told_again_where_it_was_stored_and_what_changes_n
     late = Walk(walk.client, walk.headers, 1)
     assert values(await late.to_the_end()) == [2.0, 3.0, 9.0]
     async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT count(*) FROM change_batch")) == 3
+        rows = await connection.scalars(text("SELECT rows FROM change_batch ORDER BY position"))
+        assert rows.all() == [2, 1, 1]
 
 
 async def test_what_one_commit_stores_and_corrects_is_told_once(
@@ -133,17 +136,27 @@ async def test_tenants_in_one_commit_are_told_their_own(
     client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, limit: int
 ) -> None:
     buildings = [await create_building(engine) for _ in range(3)]
+    buildings.sort(key=lambda building: building.tenant_id, reverse=True)
     memory = Memory()
     for commit in range(4):
         sent = [
-            message(building, [(meter, commit, float(number)) for meter in range(3)])
+            message(building, [(meter, 2 * commit + hour, float(number)) for meter in range(3) for hour in range(2)])
             for number, building in enumerate(buildings)
         ]
         await stored(engine, *sent, memory=memory)
     for building in buildings:
         walk = await Walk(client, headers(building.tenant_id), limit).to_the_end()
         assert walk.copy == await readings_of(engine, building)
-        assert len(walk.told) == len(walk.copy) == 12
+        assert len(walk.told) == len(walk.copy) == 24
+    async with engine.connect() as connection:
+        places = await connection.execute(
+            text("SELECT position, tenant_id, stored_before FROM change_batch ORDER BY batch")
+        )
+        # Each counts its own; and all commits take tenants in one order, whatever that of their messages was.
+        tenants = [building.tenant_id for building in reversed(buildings)]
+        assert places.all() == [
+            (commit + 1, one, 18 * commit + 6 * number) for commit in range(4) for number, one in enumerate(tenants)
+        ]
 
 
 @pytest.mark.parametrize("limit", LIMITS)
@@ -168,6 +181,21 @@ async def test_a_tenant_among_many_is_told_all_in_pages_that_end_early(
     assert values(walk) == sorted(values(walk))
     if limit == LIMITS[-1]:
         assert len(pages) > 1
+
+
+async def test_a_page_ends_where_it_has_read_much_for_others(
+    client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine
+) -> None:
+    await with_constants(engine, "changes", nothing=("page_size + 20000", "page_size + 2"))
+    ours, theirs = await create_building(engine), await create_building(engine)
+    memory = Memory()
+    for commit in range(6):
+        await stored(engine, message(ours, [(0, commit, float(commit))]), memory=memory)
+        await stored(engine, message(theirs, [(0, commit * 5 + hour, 0.0) for hour in range(5)]), memory=memory)
+    walk = Walk(client, headers(ours.tenant_id), 10)
+    page = await walk.page()
+    assert (values(walk), page["has_next"]) == ([0.0, 1.0, 2.0], True)  # 1 row, and 6 for each more: 12 are enough
+    assert values(await walk.to_the_end()) == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 async def test_who_sees_some_properties_is_told_these_and_pages_may_be_empty(
@@ -200,7 +228,8 @@ async def test_a_cursor_of_another_reach_is_refused(
 ) -> None:
     await stored(engine, message(building, [(0, 0, 1.0)]))
     await walk.to_the_end()
-    one, other = building.property_id, uuid4()
+    one = building.property_id
+    other = UUID(int=one.int ^ 8)  # a set of the two is in the order in which they came
 
     async def asked(cursor: str | None, *properties: UUID) -> httpx2.Response:
         caller = headers(building.tenant_id, property_ids=list(properties))

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.clock import utc_now
 from shared.migrations.runner import downgrade, migrate
 from tests.services.query.feed import NOON, NOW, Walk, message, readings_of, stored, with_constants
 from tests.support.registry import Building, create_building
@@ -37,7 +38,9 @@ async def test_what_was_stored_before_the_feed_is_told_first_and_what_an_old_ing
     await store_without_batch(engine, building, [(0, hour, float(hour)) for hour in range(4)] + [(3, 0, 9.0)])
     await migrate(engine)
     await with_constants(engine, "changes_before_batches", few=("looked_at = 2000", "looked_at = 2"))
-    await store_without_batch(engine, building, [(4, 1, 10.0)])
+    # An old ingest may be there for a day yet, and what it stores is of now.
+    tomorrow = (utc_now() + timedelta(hours=23) - NOON) // timedelta(hours=1)
+    await store_without_batch(engine, building, [(4, tomorrow, 10.0)])
     await stored(engine, message(building, [(0, 0, 11.0), (1, 0, 12.0)], received_at=NOW + timedelta(days=3650)))
     walk = await Walk(client, headers(building.tenant_id), limit).to_the_end()
     values = [value for _, value in walk.told]

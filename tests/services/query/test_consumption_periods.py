@@ -170,6 +170,9 @@ async def test_the_more_meters_there_are_the_fewer_buckets_can_be_asked_for(
     answer = await asks.answer(path, from_="2026-10-01", to="2026-10-04")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "bucket")
     assert "more than 2 buckets" in answer.json()["detail"]
+    monkeypatch.setattr("services.query.queries.consumption.MOST_BUCKETS", 1)
+    answer = await asks.answer(path, from_="2026-10-01", to="2026-10-03")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "bucket")
 
 
 @pytest.mark.parametrize("kind", ["installation", "unit", "property"])

@@ -154,7 +154,7 @@ async def test_many_meters_are_exported_month_by_month_and_nothing_is_lost_at_th
     moment = timedelta.resolution
     early, usual, late, _silent = building.installation_ids
     times = {
-        early: [december - timedelta(days=400), december - moment, december + timedelta(days=40)],
+        early: [december - timedelta(days=400), december - moment, december, december + timedelta(days=40)],
         usual: [december - moment, december, december + moment, december + timedelta(days=31)],
         late: [december, datetime(2100, 1, 1, tzinfo=UTC)],
     }

@@ -94,3 +94,20 @@ async def test_an_export_that_has_begun_waits_for_a_connection_and_one_that_has_
             assert not done
         assert (await following).count(b"\n") == 1
         assert len([piece async for piece in begun]) == 2
+
+
+async def test_an_export_that_has_begun_waits_also_where_a_month_begins(
+    query_database: QueryDatabase, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "FEW_INSTALLATIONS", 0)
+    monkeypatch.setattr(export, "PIECE_ROWS", 2)
+    building = await create_building(engine, meters=1)
+    await add_readings(engine, building.installation_ids[0], hours(-24, 0))  # 31 October, 1 November
+    pieces = await export_of(query_database, Exports(query_database, clock=utc_now), building)
+    async with aclosing(pieces):
+        await anext(pieces)
+        async with query_database.driver_for(building.tenant_id):
+            following = asyncio.create_task(anext(pieces))
+            done, _ = await asyncio.wait([following], timeout=0.5)  # of which a connection is waited for 0.1
+            assert not done
+        assert (await following).count(b"\n") == 1

@@ -1,5 +1,6 @@
 """Sums over meters, by themselves."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -52,6 +53,14 @@ def test_a_meter_counts_in_the_buckets_in_which_it_was_mounted(
     sums = Sums(DAYS)
     sums.add(mounted(since, until), [NO_DATA] * 4)
     assert [one.meters for one in sums.buckets] == counts
+
+
+def test_an_exchanged_meter_counts_from_when_the_first_was_mounted_until_the_last_is_taken_out() -> None:
+    old = Meter(UUID(int=1), UUID(int=2), Medium.HEAT, UnitOfMeasure.KWH, DAYS[1], DAYS[2], None)
+    new = replace(old, id=UUID(int=3), installed_at=DAYS[2], deleted_at=DAYS[3], replaces_id=old.id)
+    sums = Sums(DAYS)
+    sums.add(chain_of(new, [old]), [NO_DATA] * 4)
+    assert [one.meters for one in sums.buckets] == [0, 1, 1, 0]
 
 
 def test_what_a_meter_told_before_it_was_registered_as_mounted_counts() -> None:
