@@ -89,12 +89,13 @@ class Books:
         await self.stored(message, within_s=within_s)
 
     async def stored(self, *messages: Sent, within_s: float = 30) -> None:
-        """Wait until a reading of the last of `messages` is in the database."""
-        (meter, time), _ = messages[-1].accepted[-1]
+        """Wait until a reading of each of `messages` is in the database: several writers store them in any order."""
         query = text('SELECT count(*) FROM reading WHERE meter_installation_id = :meter AND "timestamp" = :time')
         async with asyncio.timeout(within_s):
-            while not await self._asked(query, {"meter": meter, "time": time}):  # noqa: ASYNC110 - the same
-                await asyncio.sleep(LOOK_EVERY_S)
+            for message in messages:
+                (meter, time), _ = message.accepted[-1]
+                while not await self._asked(query, {"meter": meter, "time": time}):  # noqa: ASYNC110 - the same
+                    await asyncio.sleep(LOOK_EVERY_S)
 
     async def _asked(self, query: TextClause, values: dict[str, object]) -> int:
         """What the database says; 0 where it is away."""
