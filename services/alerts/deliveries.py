@@ -1,4 +1,4 @@
-"""Publishes the alert events that wait in `delivery`: each until the broker has confirmed it, under the same id.
+"""Publishes the alert events that wait for the exchange: each until the broker has confirmed it, under the same id.
 
 Claim, publish, write down: no transaction is open while the broker is waited for. A claim puts the next attempt off by
 `CLAIM`, so that other replicas leave it out, and so that it is published again where this process dies. What time it is
@@ -42,11 +42,12 @@ CLAIMED = text(
     """
     WITH due AS MATERIALIZED (
         SELECT id FROM delivery AS one
-        WHERE delivered_at IS NULL AND next_attempt_at <= statement_timestamp()
+        WHERE subscription_id IS NULL AND delivered_at IS NULL AND next_attempt_at <= statement_timestamp()
           AND position = CASE WHEN alert_id IS NULL
-              THEN (SELECT min(position) FROM delivery WHERE alert_id IS NULL AND delivered_at IS NULL)
-              ELSE (SELECT min(of_it.position) FILTER (WHERE of_it.delivered_at IS NULL)
-                    FROM delivery AS of_it WHERE of_it.alert_id = one.alert_id)
+              THEN (SELECT min(position) FROM delivery
+                    WHERE alert_id IS NULL AND subscription_id IS NULL AND delivered_at IS NULL)
+              ELSE (SELECT min(its.position) FILTER (WHERE its.delivered_at IS NULL AND its.subscription_id IS NULL)
+                    FROM delivery AS its WHERE its.alert_id = one.alert_id)
               END
         ORDER BY next_attempt_at
         LIMIT :at_most

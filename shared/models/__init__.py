@@ -1,6 +1,6 @@
 """The tables, one tight family a module."""
 
-from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, OpenedBecause
+from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, DroppedBecause, OpenedBecause
 from shared.models.base import Base
 from shared.models.change_batch import NUMBERS_A_COMMIT, READING_BATCH, ChangeBatch
 from shared.models.gateway import Gateway
@@ -12,6 +12,7 @@ from shared.models.policy import Policy
 from shared.models.property import Property, PropertyConfig, Unit
 from shared.models.reading import QuarantinedReading, Reading, ReadingCorrection
 from shared.models.registry_version import RegistryVersion
+from shared.models.subscription import DisabledBecause, Subscription, SubscriptionSecret
 from shared.models.tenant import Tenant
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "ChangeBatch",
     "ClosedBecause",
     "Delivery",
+    "DisabledBecause",
+    "DroppedBecause",
     "Gateway",
     "GatewayHeard",
     "GatewayState",
@@ -41,6 +44,8 @@ __all__ = [
     "Reading",
     "ReadingCorrection",
     "RegistryVersion",
+    "Subscription",
+    "SubscriptionSecret",
     "Tenant",
     "Unit",
     "UnitOfMeasure",

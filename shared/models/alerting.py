@@ -5,11 +5,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
+from shared.models.meter_installation import one_of
 
 
 class AlertType(StrEnum):
@@ -88,28 +89,82 @@ class Alert(Base):
     snoozed_by: Mapped[str | None]
 
 
-class Delivery(Base):
-    """An alert event on its way out, made in the transaction of its transition. Its id is the event's id.
+class DroppedBecause(StrEnum):
+    """Why a delivery to a subscription is tried no more."""
 
-    `attempts` counts those that the broker refused; `next_attempt_at` is when it is tried next. An event of the
-    pipeline has neither alert nor tenant: it is for operators. `position` is the order in which they were made.
+    GAVE_UP = "gave_up"
+    DISABLED = "disabled"
+    MAINTENANCE = "maintenance"
+    OVER = "over"
+
+
+PENDING = "delivered_at IS NULL AND dropped_at IS NULL"
+HEADS = "(digest_id IS NULL OR digest_id = id)"
+
+
+class Delivery(Base):
+    """An event on its way out, made in the transaction of its transition: one row for each place it is to reach.
+
+    Without `subscription_id` that is the exchange `alerts`, and the id is the event's id; an event of the pipeline has
+    neither alert nor tenant: it is for operators. With one it is that webhook or mail, tried since `wanted_since`.
+    Several that go out as one have the `digest_id` of the first of them, which is what is tried; `held_by` is the
+    maintenance window that it waits for. It ends by being delivered or dropped.
+
+    `attempts` counts those that failed; `next_attempt_at` is when it is tried next. `position` is the order in which
+    they were made.
     """
 
     __tablename__ = "delivery"
     __table_args__ = (
-        CheckConstraint("(alert_id IS NULL) = (tenant_id IS NULL)", name="of_a_tenant_or_of_operators"),
-        Index("ix_delivery_pending", "next_attempt_at", postgresql_where=text("delivered_at IS NULL")),
+        CheckConstraint(
+            "CASE WHEN subscription_id IS NULL THEN (alert_id IS NULL) = (tenant_id IS NULL)"
+            " ELSE tenant_id IS NOT NULL AND wanted_since IS NOT NULL END",
+            name="of_a_tenant_or_of_operators",
+        ),
+        CheckConstraint("(dropped_at IS NULL) = (dropped_because IS NULL)", name="dropped_for_a_reason"),
+        CheckConstraint(one_of("dropped_because", DroppedBecause), name="dropped_because_is_known"),
+        CheckConstraint("delivered_at IS NULL OR dropped_at IS NULL", name="one_end"),
+        Index(
+            "ix_delivery_pending",
+            "next_attempt_at",
+            postgresql_where=text("subscription_id IS NULL AND delivered_at IS NULL"),
+        ),
+        Index(
+            "ix_delivery_due",
+            "subscription_id",
+            "next_attempt_at",
+            postgresql_where=text(f"subscription_id IS NOT NULL AND {PENDING} AND {HEADS}"),
+        ),
         Index("ix_delivery_delivered", "delivered_at", postgresql_where=text("delivered_at IS NOT NULL")),
+        Index("ix_delivery_dropped", "dropped_at", postgresql_where=text("dropped_at IS NOT NULL")),
         Index("ix_delivery_alert_id", "alert_id"),
+        Index("ix_delivery_digest_id", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
+        Index("ix_delivery_held_by", "held_by", postgresql_where=text("held_by IS NOT NULL")),
+        Index("ix_delivery_log", "tenant_id", "position", postgresql_where=text("subscription_id IS NOT NULL")),
+        Index(
+            "ix_delivery_subscription_id",
+            "subscription_id",
+            "position",
+            postgresql_where=text("subscription_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
     alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"))
     tenant_id: Mapped[UUID | None] = mapped_column(ForeignKey("tenant.id"))
+    subscription_id: Mapped[UUID | None] = mapped_column(ForeignKey("subscription.id"))
     event_type: Mapped[str]
     event: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    wanted_since: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
+    digest_id: Mapped[UUID | None]
+    held_by: Mapped[UUID | None]
+    last_attempt_at: Mapped[datetime | None]
+    last_status: Mapped[int | None] = mapped_column(SmallInteger)
+    last_error: Mapped[str | None]
     delivered_at: Mapped[datetime | None]
+    dropped_at: Mapped[datetime | None]
+    dropped_because: Mapped[str | None]

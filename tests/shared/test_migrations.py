@@ -181,11 +181,16 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             "ingest_session": "DELETE SELECT",
             "alert": "INSERT SELECT UPDATE",
             "delivery": "DELETE INSERT SELECT UPDATE",
+            "subscription": "SELECT UPDATE",
+            "subscription_secret": "DELETE SELECT",
         },
         "mbus_alerts_api": {
             **dict.fromkeys(("tenant", "property", "unit", "gateway", "meter_installation", "alert"), "SELECT"),
             **dict.fromkeys(("installation_status", "gateway_status", "gateway_heard"), "SELECT"),
             "policy": "DELETE INSERT SELECT UPDATE",
+            "subscription": "INSERT SELECT UPDATE",
+            "delivery": "INSERT SELECT",
+            "subscription_secret": "DELETE",
         },
         "mbus_reader": dict.fromkeys(("property", "unit", "meter_installation", "reading", "change_batch"), "SELECT"),
     }

@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.alerts.events import gateway_event
-from services.alerts.operations.reporting import OPENED, News, Opening, alert_after, enqueue, report
+from services.alerts.operations.reporting import OPENED, News, Opening, alert_after, report
+from services.alerts.operations.telling import tell_all
 from services.alerts.queries.gateways import GatewaySubject, Meters, meters_of
 from services.alerts.rules.gateways import GatewayVerdict
 from services.alerts.rules.staleness import Consequence
@@ -91,7 +92,9 @@ async def _tell(
 ) -> None:
     # What it should hear is as of when it was judged, which is the same for all.
     meters = await meters_of(connection, [one.of.subject.gateway_id for one in news], news[0].of.until) if news else {}
-    await enqueue(connection, [_event(kind, one, meters.get(one.of.subject.gateway_id, Meters()), now) for one in news])
+    await tell_all(
+        connection, [_event(kind, one, meters.get(one.of.subject.gateway_id, Meters()), now) for one in news]
+    )
 
 
 def _columns(one: GatewayTransition) -> dict[str, object]:

@@ -8,7 +8,7 @@ from sqlalchemy import delete, exists, func, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.alerts.events import pipeline_event
-from services.alerts.operations.reporting import AT_ONCE
+from services.alerts.operations.telling import AT_ONCE
 from services.alerts.queries.pipeline import Seen
 from services.alerts.rules.judgement import Ruling
 from shared.messages.alert_events import PipelineAlert, PipelineAlertEvent

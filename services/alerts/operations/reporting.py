@@ -1,25 +1,20 @@
-"""The alerts themselves, and the deliveries of their events: written in the transaction of the transition."""
+"""The alerts themselves: opened and closed in the transaction of the transition."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID, uuid4
 
-import msgspec
 from sqlalchemy import any_, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Text, Uuid
 
 from services.alerts.rules.staleness import Consequence
-from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEvent
 from shared.models import Alert, AlertType, ClosedBecause, OpenedBecause
 
 MOMENT = DateTime(timezone=True)
-
-AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""When an event is to be published first: whatever a clock says, which may be what is wrong."""
 
 OPENED = {
     Consequence.OPEN: OpenedBecause.SILENCE,
@@ -49,25 +44,6 @@ OPEN = text(
     bindparam("because", type_=ARRAY(Text())),
     bindparam("read", type_=ARRAY(MOMENT)),
     bindparam("now", type_=MOMENT),
-)
-
-# In the order of the events, which `position` keeps.
-ENQUEUE = text(
-    """
-    INSERT INTO delivery (id, alert_id, tenant_id, event_type, event, created_at, next_attempt_at)
-    SELECT made.id, made.alert_id, made.tenant_id, made.event_type, cast(made.event AS jsonb), made.at, :at_once
-    FROM unnest(:ids, :alert_ids, :tenant_ids, :types, :events, :made) WITH ORDINALITY
-        AS made (id, alert_id, tenant_id, event_type, event, at, number)
-    ORDER BY made.number
-    """
-).bindparams(
-    bindparam("ids", type_=ARRAY(Uuid())),
-    bindparam("alert_ids", type_=ARRAY(Uuid())),
-    bindparam("tenant_ids", type_=ARRAY(Uuid())),
-    bindparam("types", type_=ARRAY(Text())),
-    bindparam("events", type_=ARRAY(Text())),
-    bindparam("made", type_=ARRAY(MOMENT)),
-    bindparam("at_once", value=AT_ONCE, type_=MOMENT),
 )
 
 
@@ -153,24 +129,6 @@ async def report(
     ]
     ended = [News(closed[alert_id], alert_id, silent_since) for alert_id, silent_since in told.items()]
     return begun, ended
-
-
-async def enqueue(
-    connection: AsyncConnection, events: Sequence[InstallationAlertEvent] | Sequence[GatewayAlertEvent]
-) -> None:
-    """Make the deliveries of `events`."""
-    if events:
-        await connection.execute(
-            ENQUEUE,
-            {
-                "ids": [UUID(event.id) for event in events],
-                "alert_ids": [event.data.alert_id for event in events],
-                "tenant_ids": [event.data.tenant_id for event in events],
-                "types": [event.type for event in events],
-                "events": [msgspec.json.encode(event).decode() for event in events],
-                "made": [event.time for event in events],
-            },
-        )
 
 
 async def _open(connection: AsyncConnection, openings: Sequence[Opening], now: datetime) -> None:

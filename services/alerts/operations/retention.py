@@ -1,8 +1,8 @@
-"""Removes the events that were delivered long ago; the alerts that they told of stay."""
+"""Removes the events that were delivered or dropped long ago; the alerts that they told of stay."""
 
 from datetime import timedelta
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import Interval
 
@@ -10,24 +10,30 @@ AT_MOST = 1000
 """Events removed in one transaction: some ten milliseconds, in which nobody else waits for any of their locks."""
 
 # An array, so that they are chosen once; and not those that another replica is removing.
-REMOVE = text(
-    """
+REMOVE = """
     DELETE FROM delivery WHERE id = ANY (ARRAY(
-        SELECT id FROM delivery WHERE delivered_at < statement_timestamp() - :kept
-        ORDER BY delivered_at LIMIT :at_most FOR UPDATE SKIP LOCKED))
+        SELECT id FROM delivery WHERE {ended} < statement_timestamp() - :kept
+        ORDER BY {ended} LIMIT :at_most FOR UPDATE SKIP LOCKED))
     """
-).bindparams(bindparam("kept", type_=Interval()))
+ENDS = tuple(
+    text(REMOVE.format(ended=ended)).bindparams(bindparam("kept", type_=Interval()))
+    for ended in ("delivered_at", "dropped_at")
+)
 
 
 async def remove_delivered(engine: AsyncEngine, *, kept: timedelta) -> int:
-    """Remove what was delivered longer ago than `kept`, by the database's clock; what was not delivered stays.
+    """Remove what ended longer ago than `kept`, by the database's clock; what is still to be delivered stays.
 
     Returns how many that were. Replicas share the work.
     """
+    return sum([await _remove(engine, end, kept) for end in ENDS])
+
+
+async def _remove(engine: AsyncEngine, end: TextClause, kept: timedelta) -> int:
     removed = 0
     while True:
         async with engine.begin() as connection:
-            count = (await connection.execute(REMOVE, {"kept": kept, "at_most": AT_MOST})).rowcount
+            count = (await connection.execute(end, {"kept": kept, "at_most": AT_MOST})).rowcount
         removed += count
         if count < AT_MOST:
             return removed

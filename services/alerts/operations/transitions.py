@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Double, SmallInteger, Text, Uuid
 
 from services.alerts.events import installation_event
-from services.alerts.operations.reporting import OPENED, Opening, alert_after, enqueue, report
+from services.alerts.operations.reporting import OPENED, Opening, alert_after, report
+from services.alerts.operations.telling import tell_all
 from services.alerts.queries.stored import first_after
 from services.alerts.queries.subjects import Subject
 from services.alerts.rules.staleness import Consequence, Verdict
@@ -123,7 +124,7 @@ async def write(connection: AsyncConnection, transitions: Sequence[Transition], 
         )
         for news in ended
     ]
-    await enqueue(connection, [*stale, *recovered])
+    await tell_all(connection, [*stale, *recovered])
 
 
 async def fresh_since(connection: AsyncConnection, subjects: Sequence[Subject]) -> dict[UUID, datetime]:

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import bindparam, text
+from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.types import Interval
 
 from services.alerts.ingest_queue import IngestQueue
 from services.alerts.metrics import AlertsMetrics
-from services.alerts.operations.retention import AT_MOST, REMOVE, remove_delivered
+from services.alerts.operations.retention import AT_MOST, ENDS, remove_delivered
 from services.alerts.rounds import Rounds
 from services.alerts.watch import Watch
 from shared.broker import create_broker
@@ -26,6 +26,10 @@ from tests.support.registry import create_building
 from tests.support.vhosts import Vhost
 
 KEPT = timedelta(days=30)
+DROP = (
+    "UPDATE delivery SET delivered_at = NULL, dropped_at = delivered_at, dropped_because = 'gave_up'"
+    " WHERE delivered_at IS NOT NULL"
+)
 LEFT = "SELECT event_type, count(*) FROM delivery GROUP BY 1 ORDER BY 1"
 
 
@@ -72,6 +76,13 @@ async def test_what_was_delivered_long_ago_goes_and_what_waits_stays_however_old
     assert await remove_delivered(alerts_engine, kept=KEPT) == 0
 
 
+async def test_what_was_dropped_long_ago_goes_too(engine: AsyncEngine, alerts_engine: AsyncEngine) -> None:
+    await add_old_and_new(engine, old=7)
+    await change(engine, DROP)
+    assert await remove_delivered(alerts_engine, kept=KEPT) == 7
+    assert await rows(engine, LEFT) == [("new", 3), ("waiting", 5)]
+
+
 async def test_replicas_share_the_work_and_wait_for_nobody(engine: AsyncEngine, alerts_engine: AsyncEngine) -> None:
     await add_old_and_new(engine, old=3 * AT_MOST)
     async with engine.begin() as other:
@@ -83,13 +94,14 @@ async def test_replicas_share_the_work_and_wait_for_nobody(engine: AsyncEngine, 
     assert await rows(engine, LEFT) == [("new", 3), ("old", 10), ("waiting", 5)]
 
 
-async def test_it_looks_at_no_more_than_it_removes(engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("end", ENDS, ids=["delivered", "dropped"])
+async def test_it_looks_at_no_more_than_it_removes(engine: AsyncEngine, end: TextClause) -> None:
     await add_old_and_new(engine, old=100)
     await add_events(engine, "new", 10_000, delivered="now()")
+    if end is ENDS[1]:
+        await change(engine, DROP)
     await change(engine, "ANALYZE delivery")
-    asked = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {REMOVE.text}").bindparams(
-        bindparam("kept", type_=Interval())
-    )
+    asked = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {end.text}").bindparams(bindparam("kept", type_=Interval()))
     async with engine.begin() as connection:
         (plan,) = (await connection.execute(asked, {"kept": KEPT, "at_most": AT_MOST})).scalar_one()
     assert "Seq Scan" not in str(plan)
