@@ -42,7 +42,7 @@ def configure_logs(level: str, *, service: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # The access log of a library is a line a request or message: the metrics count those.
-    for chatty in ("uvicorn.access", "aio_pika", "aiormq", "faststream", "httpx2"):
+    for chatty in ("uvicorn.access", "aio_pika", "aiormq", "faststream", "httpx2", "httpcore2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # It repeats what a sender wrote into a header.
     logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
