@@ -1,4 +1,4 @@
-"""Times in URLs: ISO 8601 with an offset, read forgivingly, written in UTC with `Z`."""
+"""Times in URLs and bodies: ISO 8601 with an offset, read forgivingly, written in UTC with `Z`; and days."""
 
 import re
 from datetime import UTC, date, datetime
@@ -11,7 +11,8 @@ _TIME = re.compile(
 )
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _SUCH_AS = "must be an ISO 8601 time, such as 2026-11-01T05:00:00Z"
-_OR_A_DAY = f"{_SUCH_AS}, or a date, such as 2026-11-01"
+_A_DAY = "a date, such as 2026-11-01"
+_OR_A_DAY = f"{_SUCH_AS}, or {_A_DAY}"
 
 
 def parse_time(text: object) -> datetime:
@@ -43,6 +44,20 @@ def format_time(time: datetime) -> str:
 
 Time = Annotated[datetime, BeforeValidator(parse_time)]
 """A query parameter that is a time."""
+
+
+def parse_day(text: object) -> date:
+    """`text` as a day. Raises `ValueError` for what is none."""
+    if not isinstance(text, str) or not _DAY.fullmatch(text):
+        raise ValueError(f"must be {_A_DAY}")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"must be {_A_DAY}") from None
+
+
+Day = Annotated[date, BeforeValidator(parse_day), WithJsonSchema({"type": "string", "format": "date"})]
+"""A field that is a day."""
 
 
 def parse_day_or_time(text: object) -> date | datetime:

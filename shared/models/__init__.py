@@ -6,6 +6,7 @@ from shared.models.change_batch import NUMBERS_A_COMMIT, READING_BATCH, ChangeBa
 from shared.models.gateway import Gateway
 from shared.models.gateway_status import GatewayHeard, GatewayState, GatewayStatus
 from shared.models.installation_status import InstallationState, InstallationStatus
+from shared.models.maintenance_window import MaintenanceWindow
 from shared.models.meter_installation import Medium, MeterInstallation, UnitOfMeasure
 from shared.models.pipeline import IngestSession, Pipeline
 from shared.models.policy import Policy
@@ -33,6 +34,7 @@ __all__ = [
     "IngestSession",
     "InstallationState",
     "InstallationStatus",
+    "MaintenanceWindow",
     "Medium",
     "MeterInstallation",
     "OpenedBecause",

@@ -9,14 +9,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from services.alerts.api.wanted_policy import checked
 from services.alerts.operations.policies import (
-    BeyondReachError,
-    NoTargetError,
     TargetTakenError,
     create_policy,
     remove_policy,
     replace_policy,
 )
 from services.alerts.operations.policy_preview import NoPolicyError, preview
+from services.alerts.operations.targets import BeyondReachError, NoTargetError
 from services.alerts.queries.policies import PoliciesPage, PolicyFilters, one_policy, policies_page
 from services.alerts.queries.policy_fields import POLICY_EXAMPLE, Policy, PolicyBody, PreviewBody
 from services.alerts.queries.preview_fields import Preview

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.alerts.operations.targets import BeyondReachError, Target, check_there
 from services.alerts.queries.policies import COLUMNS, find_policy, policy_in, policy_of_target
 from services.alerts.queries.policy_fields import Policy, PolicyBody, is_of_all
 from shared.http.reach import Reach
@@ -25,29 +26,6 @@ WHERE p.tenant_id = $1 AND p.id = $14
 RETURNING {COLUMNS}"""  # noqa: S608 - the code's own text
 
 DELETE = "DELETE FROM policy p WHERE p.tenant_id = $1 AND p.id = $2"
-
-# `$1` is the tenant, `$2` the properties in reach, or NULL for all.
-HAS_INSTALLATION = """
-SELECT EXISTS (
-    SELECT FROM meter_installation i JOIN unit u ON u.id = i.unit_id
-    WHERE i.tenant_id = $1 AND ($2::uuid[] IS NULL OR u.property_id = ANY ($2))
-      AND i.id = $3 AND i.deleted_at IS NULL)"""
-HAS_PROPERTY = """
-SELECT EXISTS (
-    SELECT FROM property p
-    WHERE p.tenant_id = $1 AND ($2::uuid[] IS NULL OR p.id = ANY ($2)) AND p.id = $3 AND p.deleted_at IS NULL)"""
-
-
-class BeyondReachError(Exception):
-    """The policy concerns more than the properties to which the caller is narrowed."""
-
-
-class NoTargetError(Exception):
-    """What the policy is to be of is not there; `field` names it."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(f"there is no such {field.removesuffix('_id')}")
-        self.field = field
 
 
 class TargetTakenError(Exception):
@@ -107,13 +85,7 @@ async def check_target(connection: Connection, reach: Reach, wanted: PolicyBody)
     """Raise `BeyondReachError` or `NoTargetError` unless the caller may have a policy of that."""
     if is_of_all(wanted) and reach.property_ids is not None:
         raise BeyondReachError
-    properties = None if reach.property_ids is None else sorted(reach.property_ids)
-    for field, target, is_there in (
-        ("installation_id", wanted.installation_id, HAS_INSTALLATION),
-        ("property_id", wanted.property_id, HAS_PROPERTY),
-    ):
-        if target is not None and not await connection.fetchval(is_there, reach.tenant_id, properties, target):
-            raise NoTargetError(field)
+    await check_there(connection, reach, Target(wanted.installation_id, wanted.property_id))
 
 
 def _values(wanted: PolicyBody, who: str, now: datetime) -> tuple[object, ...]:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, UTC, datetime, time, timedelta
 from functools import lru_cache
 from itertools import accumulate
-from zoneinfo import ZoneInfo
 
+from services.alerts.rules.offsets import offsets
 from shared.time_zones import is_time_zone
 
 NONE = timedelta(0)
-SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(weeks=1)
 COUNTED_AT_LEAST = timedelta(hours=1)
@@ -68,7 +67,7 @@ def _walk(moment: datetime, left: timedelta, quiet: QuietTimes) -> datetime:
             left -= _counted_in(year, quiet)
             moment = datetime(year + 1, 1, 1)  # noqa: DTZ001 - UTC
             continue
-        for until, offset in _offsets(quiet.time_zone, year):
+        for until, offset in offsets(quiet.time_zone, year):
             if until <= moment:
                 continue
             passed = week.passed(moment + offset)
@@ -142,33 +141,7 @@ def _since_midnight(wall: time) -> timedelta:
 def _counted_in(year: int, quiet: QuietTimes) -> timedelta:
     week, counted = _week(quiet), NONE
     moment = datetime(year, 1, 1)  # noqa: DTZ001 - UTC
-    for until, offset in _offsets(quiet.time_zone, year):
+    for until, offset in offsets(quiet.time_zone, year):
         counted += week.passed(until + offset) - week.passed(moment + offset)
         moment = until
     return counted
-
-
-@lru_cache(maxsize=65_536)
-def _offsets(time_zone: str, year: int) -> tuple[tuple[datetime, timedelta], ...]:
-    """The offsets in a year, each with until when it holds, at most the year's end.
-
-    A zone does not tell when it changes its offset. It is asked each week; where it differs the second is searched for.
-    """
-    zone = ZoneInfo(time_zone)
-
-    def offset_at(moment: datetime) -> timedelta:
-        return moment.replace(tzinfo=UTC).astimezone(zone).utcoffset() or NONE
-
-    found: list[tuple[datetime, timedelta]] = []
-    moment, end = datetime(year, 1, 1), datetime(year + 1, 1, 1)  # noqa: DTZ001 - UTC
-    offset = offset_at(moment)
-    while moment < end:
-        later = min(moment + WEEK, end)
-        if offset_at(later) == offset:
-            moment = later
-            continue
-        within = range(int((later - moment).total_seconds()))
-        moment += SECOND * bisect_left(within, True, key=lambda second: offset_at(moment + second * SECOND) != offset)
-        found.append((moment, offset))
-        offset = offset_at(moment)
-    return (*found, (end, offset))
