@@ -11,8 +11,10 @@ from shared.models.base import Base
 
 
 class MaintenanceWindow(Base):
-    """A time in which nobody is told that something fell silent: an installation, a property's, a gateway with its
-    own, or, where none of these is named, all of the tenant's.
+    """A time in which nobody is told that something fell silent.
+
+    It is of an installation, of those of a property, of a gateway with those behind it, or, where none of these is
+    named, of all of the tenant.
 
     Either once, from `starts_at` until `ends_at`; or on `weekdays` (1 is Monday, ISO 8601), from `from_time` until
     `until_time` (of the next day where it is the earlier one; all day where both are null), on days from `valid_from`

@@ -176,7 +176,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
         "mbus_query": dict.fromkeys((*registry, "installation_status"), "SELECT"),
         "mbus_alerts": {
             **dict.fromkeys(("tenant", "property", "unit", "gateway", "meter_installation"), "SELECT"),
-            **dict.fromkeys(("reading", "gateway_heard", "policy"), "SELECT"),
+            **dict.fromkeys(("reading", "gateway_heard", "policy", "maintenance_window"), "SELECT"),
             **dict.fromkeys(("installation_status", "gateway_status", "pipeline"), "SELECT UPDATE"),
             "ingest_session": "DELETE SELECT",
             "alert": "INSERT SELECT UPDATE",
@@ -187,7 +187,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
         "mbus_alerts_api": {
             **dict.fromkeys(("tenant", "property", "unit", "gateway", "meter_installation", "alert"), "SELECT"),
             **dict.fromkeys(("installation_status", "gateway_status", "gateway_heard"), "SELECT"),
-            "policy": "DELETE INSERT SELECT UPDATE",
+            **dict.fromkeys(("policy", "maintenance_window"), "DELETE INSERT SELECT UPDATE"),
             "subscription": "INSERT SELECT UPDATE",
             "delivery": "INSERT SELECT",
             "subscription_secret": "DELETE",

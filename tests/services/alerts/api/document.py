@@ -13,6 +13,8 @@ DOCUMENT: dict[str, Any] = json.loads(published_document())
 BODIES: dict[str, dict[str, Any]] = {
     "/alerts/{alert_id}/acknowledge": {"note": "Seen."},
     "/alerts/{alert_id}/snooze": {"until": (utc_now() + timedelta(hours=1)).isoformat()},
+    "/maintenance-windows": {"weekdays": [2]},
+    "/maintenance-windows/{window_id}": {"weekdays": [2], "from_time": "08:00", "until_time": "16:00"},
     "/policies": {"stale_after": "P1D", "medium": "gas"},
     "/policies/preview": {"policy": {"stale_after": "P1D"}},
     "/policies/{policy_id}": {"stale_after": "P1D", "medium": "water"},

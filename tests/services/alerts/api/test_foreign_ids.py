@@ -32,7 +32,7 @@ CHANGING = [
 
 
 async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> Building:
-    """Alerts and policies of meters: more than one page of everything."""
+    """Alerts, policies and maintenance windows of meters: more than one page of everything."""
     building = await create_building(engine, meters=0) if beside is None else await building_beside(engine, beside)
     for number in range(2):
         installation_id = await add_meter(engine, building, uuid4().hex[:8])
@@ -51,6 +51,17 @@ async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> B
         for target in targets:
             made = await connection.execute(statement, {"tenant": building.tenant_id, **target})
             building.others["policy_id"] = made.scalar_one()
+        for column, target in (
+            ("installation_id", building.installation_ids[0]),
+            ("gateway_id", building.gateway_id),
+            ("property_id", building.property_id),
+        ):
+            window = text(
+                f"INSERT INTO maintenance_window (tenant_id, {column}, weekdays) VALUES (:tenant, :target, '{{2}}')"
+                " RETURNING id"
+            )
+            made = await connection.execute(window, {"tenant": building.tenant_id, "target": target})
+            building.others["window_id"] = made.scalar_one()
     return building
 
 
@@ -92,8 +103,11 @@ async def test_nobody_changes_what_is_not_theirs_or_learns_that_it_is_there(
 
     async def everything() -> list[object]:
         async with engine.connect() as connection:
-            alerts = (await connection.execute(text("SELECT * FROM alert ORDER BY id"))).all()
-            return [*alerts, *(await connection.execute(text("SELECT * FROM policy ORDER BY id"))).all()]
+            return [
+                row
+                for table in ("alert", "policy", "maintenance_window")
+                for row in await connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))
+            ]
 
     async def answer(caller: dict[str, str], one: str) -> tuple[int, str]:
         url = operation.url({parameter.name: one})

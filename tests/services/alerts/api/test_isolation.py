@@ -9,12 +9,15 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.api.app import callers_database
-from services.alerts.operations import alert_marks, policy_preview
+from services.alerts.operations import alert_marks, policy_preview, targets
+from services.alerts.operations import maintenance_windows as window_operations
 from services.alerts.operations import policies as policy_operations
-from services.alerts.queries import alert_subjects, alerts, policies, policy_change
+from services.alerts.queries import alert_subjects, alerts, maintenance_windows, policies, policy_change
 from services.alerts.queries.alerts import AlertFilters
+from services.alerts.queries.maintenance_windows import WindowFilters
 from services.alerts.queries.policies import PolicyFilters
 from services.alerts.queries.policy_fields import PolicyBody
+from services.alerts.queries.window_fields import MaintenanceWindowBody
 from services.alerts.settings import AlertsSettings
 from shared.http.reach import Reach
 from shared.http.tenant_database import TenantDatabase
@@ -24,7 +27,7 @@ from tests.services.alerts.api.test_foreign_ids import inhabited
 from tests.support.registry import Building
 
 OF_TENANT = ("tenant", "property", "unit", "gateway", "meter_installation", "installation_status", "gateway_status")
-TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy")
+TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window")
 HIDDEN = ("reading", "reading_correction", "quarantined_reading", "delivery", "ingest_session", "property_config")
 PARTLY_HIDDEN = ("pipeline",)
 """Of this, a preview reads up to when silence was judged."""
@@ -110,6 +113,8 @@ WRITES = (
     "UPDATE alert SET snoozed_until = now(), snoozed_by = 'me' WHERE id = $1",
     "UPDATE policy SET stale_after = '9 days' WHERE id = $1",
     "DELETE FROM policy WHERE id = $1",
+    "UPDATE maintenance_window SET note = 'mine' WHERE id = $1",
+    "DELETE FROM maintenance_window WHERE id = $1",
 )
 
 
@@ -119,7 +124,7 @@ async def test_a_write_without_a_filter_touches_only_what_is_within_reach(
 ) -> None:
     ours, theirs = buildings
     elsewhere = await inhabited(engine, beside=ours)
-    of = "alert_id" if "alert" in statement else "policy_id"
+    (of,) = [f"{what}_id" for what in ("alert", "policy", "window") if what in statement]
 
     async def touched(reach: Reach, building: Building) -> bool:
         async with callers.writing_within(reach) as connection:
@@ -173,6 +178,52 @@ async def test_a_policy_is_of_what_is_within_reach_or_the_database_refuses_it(
             assert (await driver.execute(statement)).endswith(" 2"), "those of all are not its to change"
 
 
+async def test_a_window_is_of_what_is_within_reach_or_the_database_refuses_it(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, theirs = buildings
+    elsewhere = await inhabited(engine, beside=ours)
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM maintenance_window"))
+        # One meter of this gateway is here, and one is not.
+        await connection.execute(
+            text("UPDATE meter_installation SET gateway_id = :shared WHERE id = :first"),
+            {"shared": elsewhere.gateway_id, "first": ours.installation_ids[0]},
+        )
+    insert = (
+        "INSERT INTO maintenance_window (tenant_id, installation_id, property_id, gateway_id, weekdays)"
+        " VALUES ($1, $2, $3, $4, '{2}')"
+    )
+
+    async def make(reach: Reach, *values: object) -> None:
+        async with callers.writing_within(reach) as connection:
+            await connection.execute(insert, *values)
+
+    def targets_in(building: Building) -> Sequence[tuple[object, ...]]:
+        first, house, gateway = building.installation_ids[0], building.property_id, building.gateway_id
+        return (first, None, None), (None, house, None), (None, None, gateway)
+
+    whole = Reach(ours.tenant_id)
+    narrowed = Reach(ours.tenant_id, frozenset([ours.property_id, theirs.property_id]))
+    refused: list[tuple[Reach, tuple[object, ...]]] = [
+        *((whole, (ours.tenant_id, *target)) for target in targets_in(theirs)),
+        *((whole, (theirs.tenant_id, *target)) for target in targets_in(theirs)),
+        *((narrowed, (ours.tenant_id, *target)) for target in (*targets_in(theirs), *targets_in(elsewhere))),
+        (narrowed, (ours.tenant_id, None, None, None)),
+    ]
+    for reach, values in refused:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await make(reach, *values)
+    for target in targets_in(ours):
+        await make(narrowed, ours.tenant_id, *target)
+    for target in (*targets_in(elsewhere), (None, None, None)):
+        await make(whole, ours.tenant_id, *target)
+    assert await count(callers, narrowed, "maintenance_window") == 5, "with that of the gateway that is shared"
+    for statement in ("UPDATE maintenance_window SET note = 'mine'", "DELETE FROM maintenance_window"):
+        async with callers.writing_within(narrowed) as driver:
+            assert (await driver.execute(statement)).endswith(" 3"), "those of more are not its to change"
+
+
 async def test_what_a_policy_makes_due_is_its_tenants_alone(
     callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
 ) -> None:
@@ -188,16 +239,10 @@ async def test_what_a_policy_makes_due_is_its_tenants_alone(
             assert due.scalars().all() == [ours.tenant_id] != [theirs.tenant_id]
 
 
-@pytest.mark.parametrize("lock", ["both", "the code's filters alone", "the database's policies alone"])
-async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_apart(
-    callers: TenantDatabase,
-    buildings: tuple[Building, Building],
-    engine: AsyncEngine,
-    monkeypatch: pytest.MonkeyPatch,
-    lock: str,
-) -> None:
-    ours, theirs = buildings
-    elsewhere = await inhabited(engine, beside=ours)
+@pytest.fixture(params=["both", "the code's filters alone", "the database's policies alone"])
+async def _lock(request: pytest.FixtureRequest, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the two locks on what a caller sees, these only."""
+    lock = request.param
     if lock == "the code's filters alone":
         async with engine.begin() as connection:
             for table in TABLES:
@@ -211,17 +256,23 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
         monkeypatch.setattr(alert_subjects, "SELECTED", all_meters)
         monkeypatch.setattr(alert_marks, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policies, "WITHIN_REACH", open_to_all)
+        monkeypatch.setattr(maintenance_windows, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policy_change, "within", lambda _: ())
         monkeypatch.setattr(policy_change, "gateways_within", lambda _: ())
-        for name in ("HAS_INSTALLATION", "HAS_PROPERTY"):
-            statement = getattr(policy_operations, name)
-            monkeypatch.setattr(
-                policy_operations,
-                name,
-                statement.replace("i.tenant_id = $1", "$1::uuid IS NOT NULL")
-                .replace("p.tenant_id = $1", "$1::uuid IS NOT NULL")
-                .replace("$2::uuid[] IS NULL OR", "$2::uuid[] IS NULL OR true OR"),
-            )
+        for name in ("HAS_INSTALLATION", "HAS_PROPERTY", "HAS_GATEWAY"):
+            statement = getattr(targets, name)
+            for table in ("i", "p", "g"):
+                statement = statement.replace(f"{table}.tenant_id = $1", "$1::uuid IS NOT NULL")
+            statement = statement.replace("$2::uuid[] IS NULL OR", "$2::uuid[] IS NULL OR true OR")
+            monkeypatch.setattr(targets, name, statement)
+
+
+@pytest.mark.usefixtures("_lock")
+async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_apart(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, theirs = buildings
+    elsewhere = await inhabited(engine, beside=ours)
     reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
     page = await alerts.alerts_page(callers, reach=reach, filters=AlertFilters(), cursor=None, limit=100, now=NOON)
     assert len(page.items) == 3
@@ -248,10 +299,48 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
             )
             seen = await policy_preview.preview(callers, reach=reach, policy_id=None, wanted=wanted, now=NOON)
             assert (is_ours, seen.installations) == (True, 1), "the other has a policy of its own"
-        except policy_operations.NoTargetError:
+        except targets.NoTargetError:
             assert not is_ours
         assert (written is not None) == is_ours
         assert await policy_operations.remove_policy(callers, reach=reach, policy_id=policy_id) == is_ours
+
+
+@pytest.mark.usefixtures("_lock")
+async def test_either_lock_alone_does_so_for_maintenance_windows(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, theirs = buildings
+    elsewhere = await inhabited(engine, beside=ours)
+    reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
+    windows = await maintenance_windows.windows_page(
+        callers, reach=reach, filters=WindowFilters(), cursor=None, limit=100
+    )
+    assert {one.installation_id or one.property_id or one.gateway_id for one in windows.items} == {
+        ours.installation_ids[0],
+        ours.property_id,
+        ours.gateway_id,
+    }
+    for building in (ours, theirs, elsewhere):
+        window_id, is_ours = building.others["window_id"], building is ours
+        found = await maintenance_windows.one_window(callers, reach=reach, window_id=window_id)
+        assert (found is not None) == is_ours
+        for wanted in (
+            MaintenanceWindowBody(installation_id=building.installation_ids[0], weekdays=[1]),
+            MaintenanceWindowBody(property_id=building.property_id, weekdays=[1]),
+            MaintenanceWindowBody(gateway_id=building.gateway_id, weekdays=[1]),
+        ):
+            replaced = None
+            try:
+                replaced = await window_operations.replace_window(
+                    callers, reach=reach, window_id=window_id, wanted=wanted, who="me", now=NOON
+                )
+                await window_operations.create_window(callers, reach=reach, wanted=wanted, who="me", now=NOON)
+            except targets.NoTargetError:
+                assert not is_ours
+            else:
+                assert is_ours
+            assert (replaced is not None) == is_ours
+        assert await window_operations.remove_window(callers, reach=reach, window_id=window_id) == is_ours
 
 
 async def test_a_silent_gateway_is_seen_by_whoever_has_a_meter_that_it_is_to_hear(

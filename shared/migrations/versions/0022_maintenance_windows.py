@@ -1,13 +1,13 @@
 """Maintenance windows: when a tenant expects silence. And whether a gateway hears nothing outside some properties.
 
-Revision ID: 0021
-Revises: 0020
+Revision ID: 0022
+Revises: 0021
 """
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
@@ -66,11 +66,13 @@ OWN_TARGETS = (
 )
 
 # As the policies of 0010: what is of the whole tenant is seen by everybody whom it concerns.
-WITHIN_PROPERTIES = (
-    "EXISTS (SELECT FROM meter_installation i WHERE i.id = installation_id)"
-    f" OR property_id = ANY ({PROPERTIES})"
-    " OR EXISTS (SELECT FROM gateway g WHERE g.id = maintenance_window.gateway_id)"
-    " OR num_nonnulls(installation_id, property_id, gateway_id) = 0"
+WITHIN_PROPERTIES = " OR ".join(
+    (
+        "EXISTS (SELECT FROM meter_installation i WHERE i.id = installation_id)",
+        f"property_id = ANY ({PROPERTIES})",
+        "EXISTS (SELECT FROM gateway g WHERE g.id = maintenance_window.gateway_id)",
+        "num_nonnulls(installation_id, property_id, gateway_id) = 0",
+    )
 )
 
 # As its owner: a narrowed caller sees no meter elsewhere, and would find none. Of a gateway that is nobody's, or of
