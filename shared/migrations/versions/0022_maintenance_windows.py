@@ -1,4 +1,4 @@
-"""Maintenance windows: when a tenant expects silence. And whether a gateway hears nothing outside some properties.
+"""Maintenance windows: when a tenant expects silence, and what they hold.
 
 Revision ID: 0022
 Revises: 0021
@@ -93,11 +93,29 @@ MAY_CHANGE = (
     f" OR gateway_id IS NOT NULL AND gateway_is_within(gateway_id, {PROPERTIES})"
 )
 
+# As its owner: who changes a window may not change when deliveries are tried. What it held is looked at again by who
+# sends it, and may be held still.
+HAS_CHANGED = """
+    CREATE FUNCTION maintenance_window_has_changed() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    BEGIN
+        UPDATE public.delivery SET next_attempt_at = least(next_attempt_at, now())
+        WHERE held_by = OLD.id AND delivered_at IS NULL AND dropped_at IS NULL;
+        RETURN NULL;
+    END $$
+"""
+TRIGGER = """
+    CREATE TRIGGER maintenance_window_has_changed AFTER UPDATE OR DELETE ON maintenance_window
+    FOR EACH ROW EXECUTE FUNCTION maintenance_window_has_changed()
+"""
+
 
 def upgrade() -> None:
     op.execute(TABLE)
     op.execute("CREATE INDEX ix_maintenance_window_tenant_id ON maintenance_window (tenant_id, id)")
     op.execute(IS_WITHIN)
+    op.execute(HAS_CHANGED)
+    op.execute(TRIGGER)
     op.execute("REVOKE ALL ON FUNCTION gateway_is_within(text, uuid[]) FROM PUBLIC")
     op.execute(f"GRANT EXECUTE ON FUNCTION gateway_is_within(text, uuid[]) TO {API}")
     op.execute("GRANT SELECT ON maintenance_window TO mbus_alerts")
@@ -122,4 +140,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TABLE maintenance_window")
+    op.execute("DROP FUNCTION maintenance_window_has_changed()")
     op.execute("DROP FUNCTION gateway_is_within(text, uuid[])")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -13,12 +13,14 @@ from services.alerts.operations import maintenance_windows
 from services.alerts.queries.windows import read_windows
 from services.alerts.rules.maintenance import Once, Recurring
 from services.alerts.settings import AlertsSettings
+from shared.clock import utc_now
 from shared.database import open_engine
 from tests.services.alerts.api.conftest import client_of, create_app
 from tests.services.alerts.api.data import building_beside
-from tests.services.alerts.standing import change
+from tests.services.alerts.standing import change, rows
 from tests.support.databases import Database
 from tests.support.registry import Building, create_building
+from tests.support.subscriptions import add_webhook
 from tests.support.tokens import Headers
 
 DAY = timedelta(days=1)
@@ -330,6 +332,34 @@ async def test_the_service_reads_the_windows_of_a_tenant_with_its_time_zone_wher
         (None, building.property_id, None),
         (None, None, building.gateway_id),
     }
+
+
+HELD = """
+    INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, wanted_since, next_attempt_at, held_by,
+                          delivered_at)
+    VALUES (gen_random_uuid(), :tenant, :subscription, 'installation.stale', '{}', now(), now() + interval '1 day', :by,
+            :delivered)
+"""
+WAITING = """
+    SELECT held_by::text, count(*) FROM delivery WHERE next_attempt_at > now() + interval '1 hour' GROUP BY 1
+"""
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_what_a_window_held_is_looked_at_again_when_it_is_changed_or_removed(
+    client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, building: Building, method: str
+) -> None:
+    ours = headers(building.tenant_id)
+    changed, other = [
+        (await client.post("/maintenance-windows", headers=ours, json=ONCE)).json()["id"] for _ in range(2)
+    ]
+    of = {"tenant": building.tenant_id, "subscription": await add_webhook(engine, building.tenant_id)}
+    for by, delivered in ((changed, None), (changed, None), (changed, utc_now()), (other, None)):
+        await change(engine, HELD, **of, by=UUID(by), delivered=delivered)
+    assert sorted(await rows(engine, WAITING)) == sorted([(changed, 3), (other, 1)])
+    answer = await client.request(method, f"/maintenance-windows/{changed}", headers=ours, json=ONCE)
+    assert answer.status_code in {200, 204}
+    assert sorted(await rows(engine, WAITING)) == sorted([(changed, 1), (other, 1)])
 
 
 @pytest.mark.parametrize(
