@@ -48,7 +48,7 @@ class Target:
     @property
     def is_all(self) -> bool:
         """Whether it is none of them."""
-        return self.installation_id is self.property_id is self.gateway_id is None
+        return self.installation_id is None and self.property_id is None and self.gateway_id is None
 
 
 async def check_there(connection: Connection, reach: Reach, target: Target) -> None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, or_, select
+from sqlalchemy import Row, Select, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Uuid
 
@@ -15,7 +15,7 @@ from shared.models import MaintenanceWindow, Tenant
 
 AFTER = bindparam("after", type_=DateTime(timezone=True))
 
-WINDOWS = (
+WINDOWS: Select[*tuple[Any, ...]] = (
     select(
         MaintenanceWindow.id,
         MaintenanceWindow.installation_id,

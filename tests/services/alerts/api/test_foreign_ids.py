@@ -51,7 +51,7 @@ async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> B
         for target in targets:
             made = await connection.execute(statement, {"tenant": building.tenant_id, **target})
             building.others["policy_id"] = made.scalar_one()
-        for column, target in (
+        for column, named in (
             ("installation_id", building.installation_ids[0]),
             ("gateway_id", building.gateway_id),
             ("property_id", building.property_id),
@@ -60,7 +60,7 @@ async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> B
                 f"INSERT INTO maintenance_window (tenant_id, {column}, weekdays) VALUES (:tenant, :target, '{{2}}')"
                 " RETURNING id"
             )
-            made = await connection.execute(window, {"tenant": building.tenant_id, "target": target})
+            made = await connection.execute(window, {"tenant": building.tenant_id, "target": named})
             building.others["window_id"] = made.scalar_one()
     return building
 

@@ -325,7 +325,7 @@ async def test_the_service_reads_the_windows_of_a_tenant_with_its_time_zone_wher
     assert isinstance(times["days"], Recurring)
     assert (times["nights"].time_zone, times["days"].time_zone) == ("Atlantic/Faroe", "Atlantic/Reykjavik")
     assert (str(times["nights"].valid_from), str(times["nights"].valid_until)) == ("2026-11-01", "2027-03-31")
-    assert (times["nights"].weekdays, times["days"].hours) == ({6, 7}, None)
+    assert (times["nights"].weekdays, times["days"].hours) == (frozenset({6, 7}), None)
     of = [(one.installation_id, one.property_id, one.gateway_id) for name, one in windows.items()]
     assert set(of) == {
         (building.installation_ids[0], None, None),

@@ -1,5 +1,6 @@
 """Maintenance windows, by themselves: against a model that asks the clock on the wall each minute."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import permutations
 from uuid import UUID
@@ -141,7 +142,7 @@ def test_a_window_of_two_moments_is_from_the_one_until_before_the_other(
         (lambda: Recurring(ALL_DAYS, None, COPENHAGEN, date(2026, 1, 2), date(2026, 1, 1)), "last date"),
     ],
 )
-def test_times_that_cannot_be_are_refused(make: type[Once], why: str) -> None:
+def test_times_that_cannot_be_are_refused(make: Callable[[], object], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         make()
 
