@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -24,6 +24,15 @@ from shared.http.tokens import Caller
 
 SNOOZE_MAX = timedelta(days=90)
 
+Note = Annotated[Text | None, Field(description="What others should know; null for nothing.", examples=[NOTE_EXAMPLE])]
+Until = Annotated[
+    Time,
+    Field(
+        description=f"A time to come, up to {SNOOZE_MAX.days} days from now, with an offset.",
+        examples=[SNOOZED_EXAMPLE],
+    ),
+]
+
 CLOSED = "The alert is closed: `closed_because` says why."
 
 
@@ -32,9 +41,7 @@ class AcknowledgeBody:
     """Nothing need be said."""
 
     __pydantic_config__ = STRICTLY
-    note: Annotated[
-        Text | None, Field(description="What others should know; null for nothing.", examples=[NOTE_EXAMPLE])
-    ] = None
+    note: Note = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +49,7 @@ class SnoozeBody:
     """For how long."""
 
     __pydantic_config__ = STRICTLY
-    until: Annotated[
-        Time,
-        Field(
-            description=f"A time to come, up to {SNOOZE_MAX.days} days from now, with an offset.",
-            examples=[SNOOZED_EXAMPLE],
-        ),
-    ]
+    until: Until
 
 
 def alert_marks_router(database: TenantDatabase, writer: Authenticate, *, clock: Clock) -> APIRouter:
@@ -89,9 +90,7 @@ def alert_marks_router(database: TenantDatabase, writer: Authenticate, *, clock:
         body: Annotated[SnoozeBody, Depends(JsonBody(SnoozeBody))],
     ) -> Response:
         now = clock()
-        if not now < body.until <= now + SNOOZE_MAX:
-            must_be = f"must be a time to come, up to {SNOOZE_MAX.days} days from now"
-            raise BadFieldsError([FieldError("body", "until", must_be)])
+        check_until(body.until, now)
         with _refusing_closed():
             alert = await snooze(
                 database, reach=caller.reach, alert_id=alert_id, who=caller.subject, until=body.until, now=now
@@ -111,6 +110,13 @@ def alert_marks_router(database: TenantDatabase, writer: Authenticate, *, clock:
         return _answer(alert)
 
     return router
+
+
+def check_until(until: datetime, now: datetime) -> None:
+    """Raise `BadFieldsError` unless a snooze may end then."""
+    if not now < until <= now + SNOOZE_MAX:
+        must_be = f"must be a time to come, up to {SNOOZE_MAX.days} days from now"
+        raise BadFieldsError([FieldError("body", "until", must_be)])
 
 
 @contextmanager

@@ -19,6 +19,9 @@ from shared.http.times import Time
 from shared.http.tokens import Caller
 from shared.models import AlertType, Medium
 
+ONE = "/alerts/{alert_id:uuid}"
+"""`/alerts/acknowledge` is no value of it, so that a method which that has not is a 405."""
+
 AlertPath = Annotated[UUID, Path(description="Which one.", examples=[ALERT_EXAMPLE])]
 
 
@@ -101,7 +104,7 @@ def alerts_router(database: TenantDatabase, reader: Authenticate, *, clock: Cloc
         return page_answer(request, page)
 
     @router.get(
-        "/alerts/{alert_id}",
+        ONE,
         summary="One alert",
         description="Open or closed.",
         response_model=Alert,

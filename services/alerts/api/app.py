@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from services.alerts.api.alert_marks import alert_marks_router
 from services.alerts.api.alerts import alerts_router
+from services.alerts.api.bulk_marks import bulk_marks_router
 from services.alerts.api.maintenance_windows import maintenance_windows_router
 from services.alerts.api.policies import policies_router
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
@@ -53,6 +54,7 @@ def create_face(
     writer = caller_with("alerts:write", verifier, limit)
     app.include_router(alerts_router(database, reader, clock=clock))
     app.include_router(alert_marks_router(database, writer, clock=clock))
+    app.include_router(bulk_marks_router(database, writer, clock=clock))
     app.include_router(policies_router(database, reader, writer, clock=clock))
     app.include_router(maintenance_windows_router(database, reader, writer, clock=clock))
     app.include_router(asyncapi_router(published_document()))

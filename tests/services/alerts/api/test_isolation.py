@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.api.app import callers_database
-from services.alerts.operations import alert_marks, policy_preview, targets
+from services.alerts.operations import alert_marks, bulk_marks, policy_preview, targets
 from services.alerts.operations import maintenance_windows as window_operations
 from services.alerts.operations import policies as policy_operations
 from services.alerts.queries import alert_subjects, alerts, maintenance_windows, policies, policy_change
@@ -255,6 +255,10 @@ async def _lock(request: pytest.FixtureRequest, engine: AsyncEngine, monkeypatch
         all_meters = all_meters.replace("$2::uuid[] IS NULL OR", "$2::uuid[] IS NULL OR true OR")
         monkeypatch.setattr(alert_subjects, "SELECTED", all_meters)
         monkeypatch.setattr(alert_marks, "WITHIN_REACH", open_to_all)
+        monkeypatch.setattr(bulk_marks, "WITHIN_REACH", open_to_all)
+        for name in ("OF_GATEWAY", "OF_PROPERTY"):
+            statement = getattr(bulk_marks, name).replace("i.tenant_id = $1", "$1::uuid IS NOT NULL")
+            monkeypatch.setattr(bulk_marks, name, statement)
         monkeypatch.setattr(policies, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(maintenance_windows, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policy_change, "within", lambda _: ())
@@ -303,6 +307,30 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
             assert not is_ours
         assert (written is not None) == is_ours
         assert await policy_operations.remove_policy(callers, reach=reach, policy_id=policy_id) == is_ours
+
+
+@pytest.mark.usefixtures("_lock")
+async def test_either_lock_alone_does_so_for_marks_of_many_alerts(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, theirs = buildings
+    elsewhere = await inhabited(engine, beside=ours)
+    reach = Reach(ours.tenant_id, frozenset({ours.property_id, theirs.property_id}))
+    for building in (ours, theirs, elsewhere):
+        for target, alerts_of_it in (
+            (targets.Target(installation_id=building.installation_ids[0]), 1),
+            (targets.Target(property_id=building.property_id), 3),
+            (targets.Target(gateway_id=building.gateway_id), 3),
+        ):
+            try:
+                found = await bulk_marks.snooze_all(callers, reach=reach, target=target, who="me", until=NOON)
+            except targets.NoTargetError:
+                assert building is not ours
+            else:
+                assert (building, found.marked) == (ours, alerts_of_it)
+    async with engine.connect() as connection:
+        marked = await connection.execute(text("SELECT DISTINCT tenant_id FROM alert WHERE snoozed_by = 'me'"))
+        assert marked.scalars().all() == [ours.tenant_id]
 
 
 @pytest.mark.usefixtures("_lock")

@@ -26,7 +26,7 @@ async def test_an_answer_has_what_is_documented_and_nothing_else(
         operation.method,
         operation.url(operation.needed(building)),
         headers=headers(building.tenant_id),
-        json=body_of(operation),
+        json=body_of(operation, building),
     )
     described = DOCUMENT["paths"][operation.path][operation.method.lower()]
     (good,) = [status for status in described["responses"] if status < "300"]
@@ -34,6 +34,6 @@ async def test_an_answer_has_what_is_documented_and_nothing_else(
     if answer.content:
         schema = described["responses"][good]["content"]["application/json"]["schema"]
         validator(DOCUMENT, schema).validate(answer.json())
-    if body_of(operation) is not None:
+    if body_of(operation, building) is not None:
         sent = described["requestBody"]["content"]["application/json"]["schema"]
-        validator(DOCUMENT, sent).validate(body_of(operation))
+        validator(DOCUMENT, sent).validate(body_of(operation, building))
