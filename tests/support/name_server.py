@@ -19,12 +19,12 @@ NO_SUCH_NAME = 0x8183
 class NameServer(asyncio.DatagramProtocol):
     """Knows `names`, each with what it says the first time, the second and so on; the last it says for ever.
 
-    To names in `silent` it says nothing.
+    To names in `silent`, each with the version of the addresses that are wanted, it says nothing.
     """
 
     def __init__(self) -> None:
         self.names: dict[str, list[Sequence[str]]] = {}
-        self.silent: set[str] = set()
+        self.silent: set[tuple[str, int]] = set()
         self.asked: list[tuple[str, int]] = []
         """Names, each with the version of the addresses that were wanted."""
         self.address = ""
@@ -48,7 +48,7 @@ class NameServer(asyncio.DatagramProtocol):
         (kind,) = struct.unpack_from("!H", data, end)
         version = KINDS[kind]
         self.asked.append((name, version))
-        if name in self.silent:
+        if (name, version) in self.silent:
             return
         times = self.asked.count((name, version)) - 1
         said = self.names.get(name)

@@ -1,1 +1,1 @@
-"""The rules of silence, pure: they know neither broker nor database, and take their clock."""
+"""The rules of silence and of sending again, pure: they know neither broker nor database, and take their clock."""

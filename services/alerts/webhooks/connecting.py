@@ -17,7 +17,6 @@ from httpcore2 import (
     ConnectError,
     ConnectTimeout,
     ReadError,
-    WriteError,
 )
 from typing_extensions import override
 
@@ -75,7 +74,7 @@ class JudgingBackend(AsyncNetworkBackend):
 
     async def _judged(self, host: str, port: int) -> list[IPAddress]:
         literal = literal_address(host)
-        is_allowed = literal is None and self._allowed.has_name(host, port)
+        is_allowed = self._allowed.has_name(host, port)
         addresses = [literal] if literal is not None else await self._resolver.addresses(host, as_machine=is_allowed)
         if not is_allowed and not all(is_public(one) or self._allowed.has_address(one, port) for one in addresses):
             raise WebhookFailure(
@@ -109,10 +108,7 @@ class EndpointStream(AsyncNetworkStream):
     @override
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._received = 0
-        try:
-            await self._stream.write(buffer, timeout)
-        except ssl.SSLError as error:
-            raise WriteError from error  # httpcore2 looks then whether an answer came before
+        await self._stream.write(buffer, timeout)
 
     @override
     async def aclose(self) -> None:

@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 
 from aiodns import DNSResolver
 from aiodns.error import DNSError
-from pycares import AAAARecordData, AddrInfoResult, ARecordData, DNSResult
+from pycares import AAAARecordData, ARecordData
 
 from services.alerts.webhooks.addresses import IPAddress
 from services.alerts.webhooks.failures import FailureKind, WebhookFailure
@@ -15,7 +16,7 @@ from services.alerts.webhooks.failures import FailureKind, WebhookFailure
 TRY_S = 1.5
 TRIES = 2
 WITHIN_S = 5.0
-"""For all of it. One kind of address that nobody answers for costs less, so that the other kind still counts."""
+"""For all of it. Where nobody answers for one kind of address by then, the other kind counts."""
 
 KINDS = ("A", "AAAA")
 
@@ -32,27 +33,33 @@ class Resolver:
         By DNS alone, and this very name. `as_machine`, as other programs here find it: also by `/etc/hosts` and the
         search domains. `WebhookFailure` where none is found.
         """
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                found = await (self._of_machine(name) if as_machine else self._of_dns(name))
-        except (DNSError, TimeoutError):
-            found = []
+        found = await (self._of_machine(name) if as_machine else self._of_dns(name))
         if not found:
             raise WebhookFailure(FailureKind.NAME_NOT_RESOLVED, "The host's name could not be found in DNS.")
         return sorted(dict.fromkeys(ip_address(text) for text in found), key=lambda one: one.version)
 
     async def _of_dns(self, name: str) -> list[str]:
-        answers = await asyncio.gather(*(self._dns.query_dns(name, kind) for kind in KINDS), return_exceptions=True)
+        asked = [self._dns.query_dns(name, kind) for kind in KINDS]
+        try:
+            await asyncio.wait(asked, timeout=WITHIN_S)
+        finally:
+            for one in asked:
+                one.cancel()
         found: list[str] = []
-        for answer in answers:
-            if isinstance(answer, DNSResult):
-                found += [one.data.addr for one in answer.answer if isinstance(one.data, ARecordData | AAAARecordData)]
-            elif not isinstance(answer, DNSError):
-                raise answer
+        for one in asked:
+            if one.cancelled():
+                continue
+            with suppress(DNSError):  # there is none of this kind, or it is not told
+                records = one.result().answer
+                found += [each.data.addr for each in records if isinstance(each.data, ARecordData | AAAARecordData)]
         return found
 
     async def _of_machine(self, name: str) -> list[str]:
-        result: AddrInfoResult = await self._dns.getaddrinfo(name, family=socket.AF_UNSPEC)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                result = await self._dns.getaddrinfo(name, family=socket.AF_UNSPEC)
+        except (DNSError, TimeoutError):
+            return []
         return [node.addr[0].decode() for node in result.nodes]
 
     async def aclose(self) -> None:

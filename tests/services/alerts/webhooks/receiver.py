@@ -1,7 +1,9 @@
 """A customer's server on loopback, which answers each request byte by byte as it is told."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -38,6 +40,11 @@ def answering(answer: bytes) -> Script:
     return answer_it
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Let a connection end by an RST when it is closed."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 class Receiver:
     """Listens on 127.0.0.1 (or `host`) while it is open, and keeps what it received."""
 
@@ -52,7 +59,14 @@ class Receiver:
         self.port = port
         self._tls = tls
         self._host = host
+        self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
+
+    def reset(self) -> None:
+        """End every connection as a server that died: by an RST."""
+        for writer in self._writers:
+            reset(writer)
+            writer.transport.abort()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Receiver"]:
@@ -71,9 +85,11 @@ class Receiver:
         self.connections += 1
         task = asyncio.create_task(self._serve(self.connections, reader, writer))
         self._serving.add(task)
+        self._writers.add(writer)
 
         def end(_: asyncio.Task[None]) -> None:
             self._serving.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
             self.ended.set()
 

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
+from httpcore2 import AnyIOBackend, ReadError
 
 from services.alerts.webhooks.allow_list import AllowList, parse_allow_list
 from services.alerts.webhooks.client import WebhookClient
+from services.alerts.webhooks.connecting import EndpointStream
 from services.alerts.webhooks.failures import FailureKind, WebhookFailure
 from services.alerts.webhooks.outcomes import Answer
-from tests.services.alerts.webhooks.receiver import Receiver
+from tests.services.alerts.webhooks.receiver import Receiver, answering
 from tests.support.name_server import NameServer
 
 NAME = "hooks.customer.com"
@@ -140,7 +142,7 @@ async def test_a_name_that_is_not_there_or_has_no_address_is_not_resolved(name_s
 async def test_a_name_server_that_is_silent_is_waited_for_within_the_time_for_all(
     name_server: NameServer, allowed: str
 ) -> None:
-    name_server.silent.add(NAME)
+    name_server.silent |= {(NAME, 4), (NAME, 6)}
     begun = time.monotonic()
     failure = await post(name_server, 443, allowed=parse_allow_list(allowed), timeout_s=0.3)
     assert isinstance(failure, WebhookFailure)
@@ -150,7 +152,7 @@ async def test_a_name_server_that_is_silent_is_waited_for_within_the_time_for_al
 
 
 async def test_a_name_that_nobody_answers_for_holds_up_no_other(ca: trustme.CA, name_server: NameServer) -> None:
-    name_server.silent.add("silent.customer.com")
+    name_server.silent |= {("silent.customer.com", 4), ("silent.customer.com", 6)}
     name_server.names[NAME] = [["127.0.0.1"]]
     async with (
         Receiver(tls=serving(ca, NAME)).open() as receiver,
@@ -216,6 +218,28 @@ async def test_who_speaks_no_tls_is_refused(ca: trustme.CA, name_server: NameSer
         FailureKind.TLS,
         "The endpoint and we agreed on no way to speak TLS.",
     )
+
+
+async def test_who_wants_a_certificate_of_ours_gives_no_answer(ca: trustme.CA, name_server: NameServer) -> None:
+    name_server.names[NAME] = [["127.0.0.1"]]
+    context = serving(ca, NAME)
+    context.verify_mode = ssl.CERT_REQUIRED  # by TLS 1.3 a client hears of it when it reads
+    ca.configure_trust(context)
+    async with Receiver(tls=context).open() as receiver:
+        failure = await post(name_server, receiver.port, allowed=parse_allow_list("127.0.0.1"), ca=ca)
+    assert isinstance(failure, WebhookFailure)
+    assert failure.kind is FailureKind.NO_ANSWER
+
+
+async def test_an_answer_that_breaks_off_is_told_from_one_that_never_began() -> None:
+    async with Receiver(answering(b"HTTP/1.1")).open() as receiver:
+        stream = EndpointStream(await AnyIOBackend().connect_tcp("127.0.0.1", receiver.port))
+        await stream.write(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        assert await stream.read(100) == b"HTTP/1.1"
+        receiver.reset()
+        with pytest.raises(ReadError):
+            await stream.read(100)
+        await stream.aclose()
 
 
 async def test_a_handshake_that_hangs_ends_in_time_and_leaves_no_connection(

@@ -1,19 +1,22 @@
 """Connections that are kept: used again, bounded, and no reason for a failure when they are closed meanwhile."""
 
 import asyncio
-import socket
 import ssl
-import struct
 
 import pytest
 import trustme
+from httpcore2 import Request
 
 from services.alerts.webhooks import connections
 from services.alerts.webhooks.allow_list import parse_allow_list
 from services.alerts.webhooks.client import WebhookClient
+from services.alerts.webhooks.connecting import JudgingBackend
 from services.alerts.webhooks.failures import FailureKind, WebhookFailure
 from services.alerts.webhooks.outcomes import Answer
-from tests.services.alerts.webhooks.receiver import CONTENT, Received, Receiver
+from services.alerts.webhooks.resolving import Resolver
+from services.alerts.webhooks.urls import check_url
+from tests.services.alerts.webhooks.receiver import CONTENT, Received, Receiver, reset
+from tests.support.name_server import NameServer
 
 LOOPBACK = parse_allow_list("127.0.0.1")
 
@@ -97,10 +100,10 @@ async def test_a_connection_that_was_closed_while_it_was_kept_is_not_used(receiv
     assert (receiver.connections, len(receiver.received)) == (20, 20)
 
 
-@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("by_reset", [False, True])
 @pytest.mark.parametrize("tls", [False, True])
 async def test_one_that_is_closed_just_when_it_is_used_again_is_made_up_for(
-    reset: bool,
+    by_reset: bool,
     tls: bool,
 ) -> None:
     ca = trustme.CA()
@@ -110,8 +113,8 @@ async def test_one_that_is_closed_just_when_it_is_used_again_is_made_up_for(
 
     async def close_at_the_second(received: Received, writer: asyncio.StreamWriter) -> None:
         if sum(one.connection == received.connection for one in receiver.received) == 2:
-            if reset:
-                _reset(writer)
+            if by_reset:
+                reset(writer)
             writer.close()
             return
         writer.write(CONTENT)
@@ -158,6 +161,23 @@ async def test_an_answer_that_began_is_not_asked_for_again(receiver: Receiver) -
     assert len(receiver.received) == 2
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Let its end be an RST, as that of a server that died."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+async def test_one_that_the_server_has_closed_is_not_given_out(receiver: Receiver, name_server: NameServer) -> None:
+    endpoint = check_url(url(receiver), LOOPBACK)
+    resolver = Resolver([name_server.address])
+    kept = connections.Connections(JudgingBackend(resolver, LOOPBACK), ssl.create_default_context())
+    connection = kept.fresh(endpoint)
+    response = await connection.handle_async_request(
+        Request("POST", endpoint.url, headers={"Host": endpoint.authority, "Content-Length": "0"})
+    )
+    await response.aread()
+    await response.aclose()
+    await kept.give_back(connection, endpoint)
+    taken = await kept.take(endpoint)
+    assert taken is connection
+    await kept.give_back(connection, endpoint)
+    receiver.reset()
+    while not connection.has_expired():  # noqa: ASYNC110 - nothing tells of it but asking
+        await asyncio.sleep(0.001)
+    assert await kept.take(endpoint) is None
+    assert len(kept) == 0
+    await resolver.aclose()

@@ -73,6 +73,7 @@ def test_it_is_the_standards_own_example() -> None:
         "",
         "whsec_",
         "whsec_c2hvcnQ=",
+        "whsec_" + base64.b64encode(b"x" * 32).decode().replace("eHh4", "eH!h4", 1),
         "whsec_not base64 not base64 not base64",
         "whsec_" + base64.b64encode(b"x" * 23).decode(),
         "whsec_" + base64.b64encode(b"x" * 65).decode(),
