@@ -1,12 +1,12 @@
 """The tables, one tight family a module."""
 
-from shared.models.alert_stream import AlertStream
 from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, DroppedBecause, OpenedBecause
 from shared.models.base import Base
 from shared.models.change_batch import NUMBERS_A_COMMIT, READING_BATCH, ChangeBatch
 from shared.models.gateway import Gateway
 from shared.models.gateway_status import GatewayHeard, GatewayState, GatewayStatus
 from shared.models.installation_status import InstallationState, InstallationStatus
+from shared.models.language import Language
 from shared.models.maintenance_window import MaintenanceWindow
 from shared.models.meter_installation import Medium, MeterInstallation, UnitOfMeasure
 from shared.models.pipeline import IngestSession, Pipeline
@@ -21,7 +21,6 @@ __all__ = [
     "NUMBERS_A_COMMIT",
     "READING_BATCH",
     "Alert",
-    "AlertStream",
     "AlertType",
     "Base",
     "ChangeBatch",
@@ -36,6 +35,7 @@ __all__ = [
     "IngestSession",
     "InstallationState",
     "InstallationStatus",
+    "Language",
     "MaintenanceWindow",
     "Medium",
     "MeterInstallation",
