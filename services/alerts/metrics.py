@@ -39,3 +39,11 @@ class AlertsMetrics:
             buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
             registry=registry,
         )
+
+
+class StreamMetrics:
+    """Of the live streams of one process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.streams = Gauge("mbus_alerts_streams", "Live streams that are open", registry=registry)
+        self.streamed = Counter("mbus_alerts_streamed", "Alert events told on live streams", registry=registry)

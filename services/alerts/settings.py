@@ -28,5 +28,9 @@ class AlertsSettings(ServiceSettings, TokenSettings):
     """How long an event is kept after the broker took it; the alert that it told of is kept for ever."""
     callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 30.0
     """Of a statement that somebody waits for who called over HTTP; a policy of 100,000 meters takes some seconds."""
+    streams: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Live streams that may be open in a process; each takes some 100 kB."""
+    streams_per_tenant: Annotated[int, Field(ge=1, le=100_000)] = 20
+    """Of them those of one tenant."""
     rate_limit_per_s: RatePerS = 200.0
     rate_limit_burst: Burst = 400

@@ -1,4 +1,4 @@
-"""The clock of alerts: again and again, judge what is due as far as that is allowed, send what waits, tidy up."""
+"""The clock of alerts: judge what is due as far as that is allowed, number and send what waits, tidy up, and again."""
 
 import asyncio
 import math
@@ -12,6 +12,7 @@ from faststream.rabbit import RabbitBroker
 from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.gateways import GatewaysSwept, sweep_gateways
+from services.alerts.operations.numbering import number_events
 from services.alerts.operations.retention import remove_delivered
 from services.alerts.operations.sweeping import Swept, sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
@@ -64,7 +65,9 @@ class Watch:
         self._failing_since: float | None = None
         """By the monotonic clock; None since judging went well."""
         self._made = asyncio.Event()
-        """Set when there may be something to send."""
+        """Set when there may be something new."""
+        self._numbered = asyncio.Event()
+        """Set when that has its numbers, and is to be sent: the other way round each would find it in use."""
         metrics.judging_lag.set(math.nan)
 
     @asynccontextmanager
@@ -73,7 +76,8 @@ class Watch:
         async with self._rounds.running():
             tasks = {
                 asyncio.create_task(_again_and_again(self.judge, self._rounds.moved), name="judge"),
-                asyncio.create_task(_again_and_again(self._deliver, self._made), name="deliver"),
+                asyncio.create_task(_again_and_again(self._number, self._made), name="number"),
+                asyncio.create_task(_again_and_again(self._deliver, self._numbered), name="deliver"),
                 asyncio.create_task(
                     _again_and_again(self._tidy_up, asyncio.Event(), every_s=REMOVE_EVERY_S), name="tidy up"
                 ),
@@ -136,6 +140,13 @@ class Watch:
         self._metrics.transitions.labels(InstallationState.FRESH.value).inc(swept.fresh)
         self._metrics.gateway_transitions.labels(GatewayState.SILENT.value).inc(gateways.silent)
         self._metrics.gateway_transitions.labels(GatewayState.HEARD.value).inc(gateways.back)
+
+    async def _number(self) -> None:
+        """Number what live streams are to tell; then it may be sent, also where that went wrong."""
+        try:
+            await number_events(self._database.engine)
+        finally:
+            self._numbered.set()
 
     async def _deliver(self) -> None:
         """Send what waits."""

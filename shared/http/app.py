@@ -1,5 +1,6 @@
 """The FastAPI application that every service starts from: health, metrics, problem+json, documentation."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -33,6 +34,8 @@ class HttpApp(FastAPI):
         super().__init__(**settings)
         self._described: dict[str, Any] | None = None
         self._encoded: dict[str, bytes] = {}
+        self.stopping = asyncio.Event()
+        """Set when the server is told to stop: what would go on for ever ends then."""
 
     @override
     def openapi(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def create_http_app(
     details: Mapping[str, Detail] | None = None,
     tags: Mapping[str, str] | None = None,
     body_max_bytes: int = BODY_MAX_BYTES,
-) -> FastAPI:
+) -> HttpApp:
     """An application with `/livez`, `/readyz`, `/metrics`, `/docs` and `/openapi.json`, to which routers are added.
 
     `readiness` maps the name of each part to a check that raises while it is not ready, `details` that of others to

@@ -6,6 +6,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.http.problems import ProblemError, answer_problem
 from shared.http.response_headers import SAFE_HEADERS
+from shared.http.streams import ABORT
 
 HEAD_MAX_BYTES = 64 * 1024
 """Of a request's URL and headers, and of what follows its body. The server would keep as much as a client sends."""
@@ -24,6 +25,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_message, self._in_body, self._head_bytes = True, False, self._piece_bytes
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
     @override
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -10,8 +10,10 @@ from typing import NoReturn, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
+from typing_extensions import override
 
 from shared.database import TooPowerfulRoleError
+from shared.http.app import HttpApp
 from shared.http.protocol import HttpProtocol
 from shared.logs import configure_logs, get_logger
 from shared.settings import ServiceSettings, SettingsError, load
@@ -53,22 +55,41 @@ def serve(app: FastAPI, *, host: str, port: int, grace_period_s: int = GRACE_PER
     Raises `ListenError`, and what the app's lifespan raises.
     """
     with _listen(host, port) as listener:
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http=HttpProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=grace_period_s,
-        )
-        server = uvicorn.Server(config)
+        server = create_server(app, grace_period_s=grace_period_s)
         with _stop_signals(server):
-            factory = config.get_loop_factory()
+            factory = server.config.get_loop_factory()
             with asyncio.Runner(loop_factory=factory) as runner:
                 runner.run(_serve(app, server, listener))
+
+
+def create_server(app: FastAPI, *, grace_period_s: int = GRACE_PERIOD_S) -> uvicorn.Server:
+    """The server of `app`, which does not enter its lifespan."""
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=HttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=grace_period_s,
+    )
+    return _Server(config, app)
+
+
+class _Server(uvicorn.Server):
+    """Tells the application that it stops before it waits for what runs: streams that have no end."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self._app, HttpApp):
+            self._app.stopping.set()
+        await super().shutdown(sockets)
 
 
 async def _serve(app: FastAPI, server: uvicorn.Server, listener: socket.socket) -> None:

@@ -21,6 +21,9 @@ GZIP_FORMAT = zlib.MAX_WBITS + 16
 PATIENCE_S = 120.0
 """For so long a client may take to a piece: some 1.5 MB, so 13 kB/s. Who takes longer holds a place for nothing."""
 
+ABORT = "mbus.abort"
+"""In a request's `extensions` where the server can close its connection at once (`shared/http/protocol.py`)."""
+
 log = get_logger(__name__)
 
 
@@ -56,6 +59,8 @@ class StreamedAnswer(StreamingResponse):
                     await self._send_pieces(first, send)
                 except ClientStalledError as error:
                     _tell_broken(error)
+                    # Closed in the usual way it would stay until the client has taken what is on its way.
+                    scope.get("extensions", {}).get(ABORT, {}).get("abort", _nothing)()
                     return
                 except DATABASE_FAILURES as error:
                     _tell_broken(error)
@@ -65,11 +70,19 @@ class StreamedAnswer(StreamingResponse):
     async def _send_pieces(self, first: bytes, send: Send) -> None:
         async with aclosing(_one_ahead(first, self._pieces)) as pieces:
             async for piece in _compressed(pieces) if self._gzip else pieces:
-                try:
-                    async with asyncio.timeout(PATIENCE_S):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                except TimeoutError:
-                    raise ClientStalledError(f"the client took nothing for {PATIENCE_S:g} s") from None
+                await self.send_piece(piece, send)
+
+    async def send_piece(self, piece: bytes, send: Send) -> None:
+        """Send it; raises `ClientStalledError`."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError:
+            raise ClientStalledError(f"the client took nothing for {PATIENCE_S:g} s") from None
+
+
+def _nothing() -> None:
+    """What is done where the server says nothing of how to close a connection at once."""
 
 
 def _tell_broken(error: Exception) -> None:

@@ -1,7 +1,8 @@
 """Bearer tokens: JWTs that say who calls, for which tenant, and what they may do."""
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,8 @@ class Caller:
     scopes: frozenset[str]
     property_ids: frozenset[UUID] | None = None
     """The properties to which the token narrows its holder; None where it does not."""
+    expires_at: float = field(default=math.inf, compare=False)
+    """When the token ends, in seconds since 1970. It says nothing of who calls: two tokens may speak for one."""
 
     @property
     def reach(self) -> Reach:
@@ -66,8 +69,9 @@ def claims_of(claims: dict[str, Any]) -> Claims:
 
     `exp`, `sub` and `tenant_id` must be there. A token without `scope` has none.
     """
-    caller = Caller(_subject(claims), _tenant_id(claims), _scopes(claims), _property_ids(claims))
-    return Claims(caller, _time(claims, "nbf") if "nbf" in claims else 0.0, _time(claims, "exp"))
+    of_holder = _subject(claims), _tenant_id(claims), _scopes(claims), _property_ids(claims)
+    not_before, expires_at = _time(claims, "nbf") if "nbf" in claims else 0.0, _time(claims, "exp")
+    return Claims(Caller(*of_holder, expires_at), not_before, expires_at)
 
 
 def issue_token(

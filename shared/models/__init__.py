@@ -1,5 +1,6 @@
 """The tables, one tight family a module."""
 
+from shared.models.alert_stream import AlertStream
 from shared.models.alerting import Alert, AlertType, ClosedBecause, Delivery, DroppedBecause, OpenedBecause
 from shared.models.base import Base
 from shared.models.change_batch import NUMBERS_A_COMMIT, READING_BATCH, ChangeBatch
@@ -21,6 +22,7 @@ __all__ = [
     "NUMBERS_A_COMMIT",
     "READING_BATCH",
     "Alert",
+    "AlertStream",
     "AlertType",
     "Base",
     "ChangeBatch",

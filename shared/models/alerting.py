@@ -100,6 +100,7 @@ class DroppedBecause(StrEnum):
 
 PENDING = "delivered_at IS NULL AND dropped_at IS NULL"
 HEADS = "(digest_id IS NULL OR digest_id = id)"
+UNNUMBERED = "number IS NULL AND subscription_id IS NULL AND tenant_id IS NOT NULL"
 
 
 class Delivery(Base):
@@ -111,7 +112,7 @@ class Delivery(Base):
     maintenance window that it waits for. It ends by being delivered or dropped.
 
     `attempts` counts those that failed; `next_attempt_at` is when it is tried next. `position` is the order in which
-    they were made.
+    they were made, and `number` that of the tenant's live stream: given after the commit, to those of the exchange.
     """
 
     __tablename__ = "delivery"
@@ -147,10 +148,13 @@ class Delivery(Base):
             "position",
             postgresql_where=text("subscription_id IS NOT NULL"),
         ),
+        Index("uq_delivery_number", "tenant_id", "number", unique=True, postgresql_where=text("number IS NOT NULL")),
+        Index("ix_delivery_unnumbered", "position", postgresql_where=text(UNNUMBERED)),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    number: Mapped[int | None] = mapped_column(BigInteger)
     alert_id: Mapped[UUID | None] = mapped_column(ForeignKey("alert.id"))
     tenant_id: Mapped[UUID | None] = mapped_column(ForeignKey("tenant.id"))
     subscription_id: Mapped[UUID | None] = mapped_column(ForeignKey("subscription.id"))

@@ -183,6 +183,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             "delivery": "DELETE INSERT SELECT UPDATE",
             "subscription": "SELECT UPDATE",
             "subscription_secret": "DELETE SELECT",
+            "alert_stream": "INSERT SELECT UPDATE",
         },
         "mbus_alerts_api": {
             **dict.fromkeys(("tenant", "property", "unit", "gateway", "meter_installation", "alert"), "SELECT"),
@@ -191,6 +192,7 @@ async def test_each_role_may_do_what_it_needs_and_no_more(engine: AsyncEngine) -
             "subscription": "INSERT SELECT UPDATE",
             "delivery": "INSERT SELECT",
             "subscription_secret": "DELETE",
+            "alert_stream": "SELECT",
         },
         "mbus_reader": dict.fromkeys(("property", "unit", "meter_installation", "reading", "change_batch"), "SELECT"),
     }

@@ -1,6 +1,7 @@
 """The HTTP face of alerts: the application with its routes, whatever else runs for as long as that lives."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -10,11 +11,15 @@ from services.alerts.api.alerts import alerts_router
 from services.alerts.api.bulk_marks import bulk_marks_router
 from services.alerts.api.maintenance_windows import maintenance_windows_router
 from services.alerts.api.policies import policies_router
+from services.alerts.api.stream import stream_router
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
+from services.alerts.live import LiveStreams
+from services.alerts.lookout import LookOut
+from services.alerts.metrics import StreamMetrics
 from services.alerts.settings import AlertsSettings
 from shared.asyncapi.published import published_document
 from shared.clock import Clock
-from shared.http.app import Lifespan, create_http_app
+from shared.http.app import HttpApp, Lifespan, create_http_app
 from shared.http.asyncapi import asyncapi_router
 from shared.http.authentication import caller_with
 from shared.http.health import Check, Detail
@@ -37,21 +42,39 @@ def create_face(
     details: Mapping[str, Detail] | None = None,
     registry: CollectorRegistry,
     clock: Clock,
-) -> FastAPI:
+) -> HttpApp:
     """The application; `database` acts as `ROLE` for callers, and `lifespan` opens it and `keys`."""
+
+    @asynccontextmanager
+    async def looking_out(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app), look_out.running():
+            yield
+
     app = create_http_app(
         title=TITLE,
         description=DESCRIPTION,
         tags=TAGS,
-        lifespan=lifespan,
+        lifespan=looking_out,
         readiness={"database": database.check, **readiness, **keys.readiness},
         details=details,
         registry=registry,
+    )
+    look_out = LookOut(database, stopping=app.stopping)
+    streams = LiveStreams(
+        database,
+        look_out,
+        stopping=app.stopping,
+        most=settings.streams,
+        most_per_tenant=settings.streams_per_tenant,
+        metrics=StreamMetrics(registry),
+        clock=clock,
     )
     verifier = create_verifier(settings, keys, clock=clock)
     limit = RateLimit(per_s=settings.rate_limit_per_s, burst=settings.rate_limit_burst)
     reader = caller_with("alerts:read", verifier, limit)
     writer = caller_with("alerts:write", verifier, limit)
+    # Before the alert of an id, whose path it fits too.
+    app.include_router(stream_router(streams, reader, stopping=app.stopping))
     app.include_router(alerts_router(database, reader, clock=clock))
     app.include_router(alert_marks_router(database, writer, clock=clock))
     app.include_router(bulk_marks_router(database, writer, clock=clock))

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
-from fastapi import FastAPI
 
 from services.alerts.api.app import callers_database, create_face
 from services.alerts.settings import AlertsSettings
 from shared.clock import Clock, utc_now
+from shared.http.app import HttpApp
 from shared.http.token_settings import token_keys
 from shared.settings import load
 from shared.telemetry import create_registry
@@ -31,12 +31,12 @@ def settings(database: Database, monkeypatch: pytest.MonkeyPatch) -> AlertsSetti
     return load(AlertsSettings)
 
 
-def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
+def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> HttpApp:
     """The service without its consumer and its watch."""
     database, keys = callers_database(settings), token_keys(settings)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         async with keys.open(), database.open():
             yield
 
@@ -45,13 +45,14 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now) -> FastAPI:
     )
 
 
-def client_of(app: FastAPI) -> httpx2.AsyncClient:
+def client_of(app: HttpApp) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://alerts")
 
 
 @pytest.fixture
 async def client(settings: AlertsSettings) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of the service; it says who calls only where a test adds `headers`."""
+    """A client of the service; it says who calls only where a test adds `headers`. Streams end after what there is."""
     app = create_app(settings)
+    app.stopping.set()
     async with app.router.lifespan_context(app), client_of(app) as client:
         yield client

@@ -11,6 +11,9 @@ from tests.support.registry import Building
 
 DOCUMENT: dict[str, Any] = json.loads(published_document())
 
+STREAM = "/alerts/stream"
+"""It is no list, and what it answers is told apart in test_stream.py."""
+
 BODIES: dict[str, dict[str, Any]] = {
     "/alerts/{alert_id}/acknowledge": {"note": "Seen."},
     "/alerts/{alert_id}/snooze": {"until": (utc_now() + timedelta(hours=1)).isoformat()},

@@ -9,13 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.alerts.api.data import NOON, add_alert, building_beside
-from tests.services.alerts.api.document import body_of, operations
+from tests.services.alerts.api.document import STREAM, body_of, operations
 from tests.support.foreign_ids import Caller, tampered
 from tests.support.operations import Operation, Parameter, id_in, id_of_nothing
 from tests.support.registry import Building, add_meter, create_building
 from tests.support.tokens import Headers
 
-READING = [operation for operation in operations() if operation.method == "GET"]
+READING = [operation for operation in operations() if operation.method == "GET" and operation.path != STREAM]
 PLACES = [
     pytest.param(operation, parameter, id=f"{operation.path}, {parameter.name}")
     for operation in READING

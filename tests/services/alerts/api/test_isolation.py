@@ -28,7 +28,7 @@ from tests.support.registry import Building
 
 OF_TENANT = ("tenant", "property", "unit", "gateway", "meter_installation", "installation_status", "gateway_status")
 TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window")
-HIDDEN = ("reading", "reading_correction", "quarantined_reading", "delivery", "ingest_session", "property_config")
+HIDDEN = ("reading", "reading_correction", "quarantined_reading", "ingest_session", "property_config")
 PARTLY_HIDDEN = ("pipeline",)
 """Of this, a preview reads up to when silence was judged."""
 

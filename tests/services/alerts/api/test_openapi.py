@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.services.alerts.api.data import NOON, set_last_reading
-from tests.services.alerts.api.document import DOCUMENT, body_of, operations
+from tests.services.alerts.api.document import DOCUMENT, STREAM, body_of, operations
 from tests.services.alerts.api.test_foreign_ids import inhabited
 from tests.support.openapi import validator
 from tests.support.operations import Operation
@@ -31,7 +31,9 @@ async def test_an_answer_has_what_is_documented_and_nothing_else(
     described = DOCUMENT["paths"][operation.path][operation.method.lower()]
     (good,) = [status for status in described["responses"] if status < "300"]
     assert answer.status_code == int(good), answer.text
-    if answer.content:
+    if operation.path == STREAM:
+        assert answer.headers["content-type"].partition(";")[0] in described["responses"][good]["content"]
+    elif answer.content:
         schema = described["responses"][good]["content"]["application/json"]["schema"]
         validator(DOCUMENT, schema).validate(answer.json())
     if body_of(operation, building) is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.services.alerts.api.document import STREAM
 from tests.services.alerts.api.test_foreign_ids import inhabited
 from tests.support.databases import Database
 from tests.support.processes import running
@@ -42,8 +43,10 @@ async def test_it_finds_nothing_with_a_good_token(
     schemathesis: Schemathesis, building: Building, headers: Headers
 ) -> None:
     # What fits the schema may be refused too: only its list knows a cursor, and only the route what goes together.
+    # A stream has no end, which Schemathesis would wait for; with a bad token it has one, and is not left out.
     found = await schemathesis.findings(
         headers(building.tenant_id),
+        f"--exclude-path={STREAM}",
         accepted=["2xx", 400, 404, 409, 422],
         rejected=[400, 404, 409, 415, 422],
     )
