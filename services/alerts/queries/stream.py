@@ -36,7 +36,7 @@ AHEAD = """
 WITH ahead AS MATERIALIZED (
     SELECT d.id, d.number, d.event_type, d.alert_id FROM delivery d
     WHERE d.tenant_id = $1 AND d.number > $3
-    ORDER BY d.number LIMIT $7
+    ORDER BY d.number LIMIT {batch}
 )
 SELECT ahead.number, ahead.event_type, told.event
 FROM ahead LEFT JOIN LATERAL (
@@ -125,7 +125,7 @@ async def events_ahead(database: TenantDatabase, live: Live, *, after: int | Non
 
     Raises `GoneError`, `TenantBusyError` and what a database that is away makes of it.
     """
-    async with database.driver_within(live.reach, plan_each_time=True) as connection:
+    async with database.driver_within(live.reach) as connection:
         standing = await connection.fetchrow(STANDING, live.reach.tenant_id)
         newest, removed = (0, 0) if standing is None else standing
         if after is None or after >= newest:
@@ -135,12 +135,14 @@ async def events_ahead(database: TenantDatabase, live: Live, *, after: int | Non
             raise GoneError
         rows = await connection.fetch(
             AHEAD.format(
-                meters=METERS_WITHIN_REACH, within_reach=WITHIN_REACH, in_properties=IN_PROPERTIES.format("$5")
+                batch=BATCH,
+                meters=METERS_WITHIN_REACH,
+                within_reach=WITHIN_REACH,
+                in_properties=IN_PROPERTIES.format("$5"),
             ),
             *reach_arguments(live.reach),
             after,
             *live.filters.arguments,
-            BATCH,
         )
     events = [Told(*row) for row in rows if row["event"] is not None]
     more = len(rows) == BATCH

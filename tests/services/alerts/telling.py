@@ -15,7 +15,7 @@ TELL = text(
 
 
 async def tell_of(
-    connection: AsyncConnection, alert_id: UUID, *, kind: str = "installation.stale", **data: Any
+    connection: AsyncConnection, alert_id: UUID, /, *, kind: str = "installation.stale", **data: Any
 ) -> UUID:
     """Make an event of the alert in an open transaction; returns its id."""
     event_id = uuid4()
@@ -33,7 +33,7 @@ async def tell_of(
     return event_id
 
 
-async def tell(engine: AsyncEngine, alert_id: UUID, *, kind: str = "installation.stale", **data: Any) -> UUID:
+async def tell(engine: AsyncEngine, alert_id: UUID, /, *, kind: str = "installation.stale", **data: Any) -> UUID:
     """The same in a transaction of its own."""
     async with engine.begin() as connection:
         return await tell_of(connection, alert_id, kind=kind, **data)
