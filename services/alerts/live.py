@@ -18,7 +18,6 @@ from shared.http.event_stream import comment, event, place_reached, reconnect_af
 from shared.http.problems import RETRY_AFTER_S, ProblemError
 from shared.http.tenant_database import TenantDatabase
 from shared.http.tenant_share import TenantBusyError, TenantShare
-from shared.logs import get_logger
 from shared.service_database import DATABASE_FAILURES, is_away, was_busy, was_in_the_way
 
 HEARTBEAT_S = 15.0
@@ -35,8 +34,6 @@ AGAIN_AFTER_S = 2.0
 
 READERS = 4
 """So many streams of a process read at the same time: the other connections are for those who ask."""
-
-log = get_logger(__name__)
 
 
 class TooManyStreamsError(ProblemError):
@@ -83,7 +80,7 @@ class LiveStreams:
         until = self._monotonic() + left
         with self._place(), self._look_out.of(live.reach.tenant_id) as outlook:
             async with self._share.place(live.reach.tenant_id):
-                ahead = await self._read(live, after)
+                ahead = await self._read(live, outlook, after)
                 wait_ms = random.randint(*RECONNECT_MS)  # noqa: S311 - no secret
                 yield (reconnect_after(wait_ms) + self._told(live, ahead, where=True)).encode()
                 async with aclosing(self._from(live, ahead, outlook, until)) as following:
@@ -100,7 +97,7 @@ class LiveStreams:
                 await outlook.beyond(ahead.up_to, until=min(beat_at, until))
             text = ""
             if (ahead.more or outlook.newest > ahead.up_to) and not self._stopping.is_set():
-                further = await self._read_if_it_can(live, ahead)
+                further = await self._read_if_it_can(live, outlook, ahead)
                 if further is None:
                     await self._pause(min(AGAIN_AFTER_S, until - self._monotonic()))
                 else:
@@ -121,19 +118,19 @@ class LiveStreams:
         events = [event(one.type, one.text, place=live.place(one.number)) for one in ahead.events]
         return "".join([*events, place_reached(live.place(ahead.up_to)) if where else ""])
 
-    async def _read(self, live: Live, after: int | None) -> Ahead:
-        async with self._readers:
+    async def _read(self, live: Live, outlook: Outlook, after: int | None) -> Ahead:
+        async with outlook.reading, self._readers:
             return await events_ahead(self._database, live, after=after)
 
-    async def _read_if_it_can(self, live: Live, ahead: Ahead) -> Ahead | None:
+    async def _read_if_it_can(self, live: Live, outlook: Outlook, ahead: Ahead) -> Ahead | None:
+        """None where it cannot for a reason that passes; of a database that is away the look-out tells, for all."""
         try:
-            return await self._read(live, ahead.up_to)
+            return await self._read(live, outlook, ahead.up_to)
         except TenantBusyError:
             return None
         except DATABASE_FAILURES as error:
             if not (is_away(error) or was_busy(error) or was_in_the_way(error)):
                 raise
-            log.warning("stream.waits", kind=type(error).__name__)
             return None
 
     async def _pause(self, seconds: float) -> None:

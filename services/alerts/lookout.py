@@ -31,6 +31,8 @@ class Outlook:
         self.newest = 0
         """The newest number that was seen."""
         self.streams = 0
+        self.reading = asyncio.Lock()
+        """Of its streams one reads at a time: a tenant that keeps its connections busy holds up itself alone."""
         self._stopping = stopping
         self._monotonic = monotonic
         self._changed = asyncio.Event()

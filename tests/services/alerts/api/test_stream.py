@@ -15,13 +15,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts import live
 from services.alerts.api.app import callers_database
-from services.alerts.operations.numbering import number_events
+from services.alerts.operations.numbering import NUMBER, number_events
 from services.alerts.operations.retention import remove_delivered
 from services.alerts.queries import stream
-from services.alerts.queries.stream import Live, StreamFilters, events_ahead
+from services.alerts.queries.stream import Ahead, Live, StreamFilters, events_ahead
 from services.alerts.settings import AlertsSettings
 from shared.database import open_engine
 from shared.http.reach import Reach
+from shared.http.tenant_share import TenantBusyError
+from shared.service_database import DatabaseAwayError, NoFreeConnectionError
 from tests.services.alerts.api.data import add_alert, building_beside
 from tests.services.alerts.api.streaming import Served, numbering, serving
 from tests.services.alerts.standing import change, rows
@@ -485,6 +487,57 @@ async def test_it_goes_on_when_the_database_is_back_and_has_lost_nothing(
             await proxy.restore()
             async with asyncio.timeout(20):
                 assert ids(await events.take(3)) == missed
+
+
+@pytest.mark.parametrize("failure", [TenantBusyError("requests"), NoFreeConnectionError(), DatabaseAwayError()])
+async def test_it_waits_for_what_passes_and_tells_it_then(
+    *,
+    served: Served,
+    headers: Headers,
+    engine: AsyncEngine,
+    building: Building,
+    alert_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+) -> None:
+    monkeypatch.setattr(live, "AGAIN_AFTER_S", 0.05)
+    failed = 0
+
+    async def fail(*_: object, **__: object) -> Ahead:
+        nonlocal failed
+        failed += 1
+        raise failure
+
+    async def has_failed_twice() -> bool:
+        return failed >= 2
+
+    async with listening(served.client, URL, headers(building.tenant_id)) as events:
+        await events.place()
+        with monkeypatch.context() as patch:
+            patch.setattr(live, "events_ahead", fail)
+            told = await tell(engine, alert_id)
+            await number_events(engine)
+            await eventually(has_failed_twice)
+        assert ids(await events.take()) == [told]
+
+
+async def test_it_ends_where_something_behind_its_place_is_removed_meanwhile(
+    served: Served, headers: Headers, engine: AsyncEngine, building: Building, alert_id: UUID
+) -> None:
+    """Its client is told so when it connects anew."""
+    caller = headers(building.tenant_id)
+    async with listening(served.client, URL, caller) as events:
+        place = await events.place()
+        for _ in range(2):
+            await tell(engine, alert_id)
+        # As where a client was so slow that what it was to be told next became too old.
+        async with engine.begin() as connection:
+            await connection.execute(NUMBER)
+            await connection.execute(text("DELETE FROM delivery WHERE number = (SELECT min(number) FROM delivery)"))
+            await connection.execute(text("UPDATE alert_stream SET removed = newest - 1"))
+        async with asyncio.timeout(10):
+            assert await events.rest() == []
+    assert (await served.client.get(f"{URL}?after={place}", headers=caller)).status_code == 410
 
 
 async def test_a_head_request_is_answered_and_ends(served: Served, headers: Headers, building: Building) -> None:
