@@ -19,12 +19,13 @@ from shared.messages.alert_events import (
     PipelineAlertEvent,
 )
 from shared.messages.cloudevents import CloudEvent
+from shared.messages.subscriber_events import SubscriberEventType
 
 D = TypeVar("D")
 
 
 def installation_event(
-    kind: AlertEventType,
+    kind: AlertEventType | SubscriberEventType,
     subject: Subject,
     *,
     alert_id: UUID,
@@ -32,7 +33,7 @@ def installation_event(
     ended_at: datetime | None = None,
     now: datetime,
 ) -> InstallationAlertEvent:
-    """The event of an installation's transition at `now`.
+    """The event of an installation's transition at `now`, or that its silence lasts still.
 
     `silent_since` is when the silence of its alert began, `ended_at` the time of the reading that ended it.
     """
@@ -55,8 +56,10 @@ def installation_event(
     return _event(kind, told, now)
 
 
-def gateway_event(kind: AlertEventType, told: GatewayAlert, *, now: datetime) -> GatewayAlertEvent:
-    """The event of a gateway's transition at `now`."""
+def gateway_event(
+    kind: AlertEventType | SubscriberEventType, told: GatewayAlert, *, now: datetime
+) -> GatewayAlertEvent:
+    """The event of a gateway's transition at `now`, or that its silence lasts still."""
     return _event(kind, told, now)
 
 
@@ -65,5 +68,5 @@ def pipeline_event(kind: AlertEventType, told: PipelineAlert, *, now: datetime) 
     return _event(kind, told, now)
 
 
-def _event(kind: AlertEventType, told: D, now: datetime) -> CloudEvent[D]:
+def _event(kind: AlertEventType | SubscriberEventType, told: D, now: datetime) -> CloudEvent[D]:
     return CloudEvent(id=str(uuid4()), source=SOURCE, type=kind.value, time=now, data=told)

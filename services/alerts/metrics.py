@@ -21,6 +21,9 @@ class AlertsMetrics:
             self.transitions.labels(state.value)
         for gateway_state in GatewayState:
             self.gateway_transitions.labels(gateway_state.value)
+        self.reminders = Counter(
+            "mbus_alerts_reminders", "Alerts of which subscribers were to be told again", registry=registry
+        )
         self.delivered = Counter("mbus_alerts_deliveries", "Alert events published", registry=registry)
         self.judging = Gauge(
             "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held or fails", registry=registry

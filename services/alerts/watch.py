@@ -13,6 +13,7 @@ from services.alerts.deliveries import deliver_pending
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.gateways import GatewaysSwept, sweep_gateways
 from services.alerts.operations.numbering import number_events
+from services.alerts.operations.reminding import remind
 from services.alerts.operations.retention import remove_delivered
 from services.alerts.operations.sweeping import Swept, sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
@@ -29,6 +30,9 @@ TICK_S = 0.5
 
 REMOVE_EVERY_S = 60.0
 """What was delivered long ago may stay a little longer."""
+
+REMIND_EVERY_S = 30.0
+"""An hour is the shortest time between two reminders."""
 
 FAILS_AFTER_S = 30.0
 """Judgement that has failed each time for so long is no passing trouble: it is told."""
@@ -78,6 +82,9 @@ class Watch:
                 asyncio.create_task(_again_and_again(self.judge, self._rounds.moved), name="judge"),
                 asyncio.create_task(_again_and_again(self._number, self._made), name="number"),
                 asyncio.create_task(_again_and_again(self._deliver, self._numbered), name="deliver"),
+                asyncio.create_task(
+                    _again_and_again(self.remind, asyncio.Event(), every_s=REMIND_EVERY_S), name="remind"
+                ),
                 asyncio.create_task(
                     _again_and_again(self._tidy_up, asyncio.Event(), every_s=REMOVE_EVERY_S), name="tidy up"
                 ),
@@ -151,6 +158,16 @@ class Watch:
     async def _deliver(self) -> None:
         """Send what waits."""
         self._metrics.delivered.inc(await deliver_pending(self._database.engine, self._broker))
+
+    async def remind(self) -> None:
+        """Tell again of what lasts, where judgement is not held: else nobody knows whether it does."""
+        seen = await read_pipeline(self._database.engine)
+        if seen.judge_until is None:
+            return
+        reminded = await remind(self._database.engine, seen.now)
+        self._metrics.reminders.inc(reminded)
+        if reminded:
+            log.info("reminded", count=reminded)
 
     async def _tidy_up(self) -> None:
         """Remove what was sent long ago."""

@@ -38,7 +38,8 @@ class ClosedBecause(StrEnum):
 class Alert(Base):
     """A silence of an installation or of a gateway: open until it is heard again.
 
-    `since` is when the silence began: the last reading, or what else it counts from.
+    `since` is when the silence began: the last reading, or what else it counts from. `reminded_at` is when subscribers
+    were told last that it lasts, other than by its beginning.
     """
 
     __tablename__ = "alert"
@@ -67,6 +68,12 @@ class Alert(Base):
                 ("snoozed", "snoozed_until IS NOT NULL"),
             )
         ),
+        Index(
+            "ix_alert_to_remind",
+            "tenant_id",
+            text("greatest(opened_at, reminded_at)"),
+            postgresql_where=text("closed_at IS NULL AND acknowledged_at IS NULL AND opened_because = 'silence'"),
+        ),
         Index("ix_alert_installation_id", "installation_id", "opened_at"),
         Index("ix_alert_gateway_id", "gateway_id", "opened_at"),
     )
@@ -87,6 +94,7 @@ class Alert(Base):
     acknowledge_note: Mapped[str | None]
     snoozed_until: Mapped[datetime | None]
     snoozed_by: Mapped[str | None]
+    reminded_at: Mapped[datetime | None]
 
 
 class DroppedBecause(StrEnum):

@@ -19,7 +19,8 @@ class Policy(Base):
 
     `quiet_weekdays` (1 is Monday, ISO 8601) and the hours from `quiet_from` until `quiet_until` (over midnight where
     it is the earlier one) do not count, in `time_zone`, or the tenant's where that is null. `grace` is how long a new
-    installation is never stale.
+    installation is never stale. `remind_every` is after how long subscribers are told again of a silence that lasts;
+    null: never.
     """
 
     __tablename__ = "policy"
@@ -28,6 +29,9 @@ class Policy(Base):
         CheckConstraint(f"medium IS NULL OR {one_of('medium', Medium)}", name="medium_is_known"),
         CheckConstraint("stale_after > interval '0' AND stale_after <= interval '10 years'", name="limit_bounded"),
         CheckConstraint("grace >= interval '0' AND grace <= interval '10 years'", name="grace_bounded"),
+        CheckConstraint(
+            "remind_every >= interval '1 hour' AND remind_every <= interval '90 days'", name="reminders_bounded"
+        ),
         CheckConstraint("quiet_weekdays <@ '{1,2,3,4,5,6,7}'::smallint[]", name="weekdays_exist"),
         CheckConstraint("cardinality(quiet_weekdays) < 7", name="a_weekday_counts"),
         CheckConstraint(
@@ -45,6 +49,7 @@ class Policy(Base):
             postgresql_where=text("installation_id IS NULL AND property_id IS NULL AND medium IS NULL"),
         ),
         Index("ix_policy_tenant_id", "tenant_id", "id"),
+        Index("ix_policy_reminding", "tenant_id", "remind_every", postgresql_where=text("remind_every IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))
@@ -58,6 +63,7 @@ class Policy(Base):
     quiet_until: Mapped[time | None] = mapped_column(Time)
     time_zone: Mapped[str | None]
     grace: Mapped[timedelta] = mapped_column(Interval, server_default=text("'00:00:00'::interval"))
+    remind_every: Mapped[timedelta | None] = mapped_column(Interval)
     note: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=text("now()"))
     updated_at: Mapped[datetime] = mapped_column(server_default=text("now()"))

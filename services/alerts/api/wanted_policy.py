@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from services.alerts.queries.policy_fields import LONGEST, PolicyBody
+from services.alerts.queries.policy_fields import LONGEST, REMIND_LONGEST, REMIND_SHORTEST, PolicyBody
 from services.alerts.rules.quiet import QuietTimes
 from shared.http.problems import BadFieldsError, FieldError
 from shared.time_zones import NO_ZONE, is_time_zone
@@ -29,6 +29,8 @@ def _errors(wanted: PolicyBody) -> Iterator[tuple[str, str]]:
         yield "stale_after", f"must be longer than nothing, and at most P{LONGEST.days}D"
     if wanted.grace > LONGEST:
         yield "grace", f"must be at most P{LONGEST.days}D"
+    if wanted.remind_every is not None and not REMIND_SHORTEST <= wanted.remind_every <= REMIND_LONGEST:
+        yield "remind_every", f"must be at least PT1H, and at most P{REMIND_LONGEST.days}D"
     if wanted.time_zone is not None and not is_time_zone(wanted.time_zone):
         yield "time_zone", NO_ZONE
     yield from _quiet_errors(wanted)

@@ -14,15 +14,15 @@ from shared.http.tenant_database import Connection, TenantDatabase
 INSERT = f"""
 INSERT INTO policy AS p (
     tenant_id, installation_id, property_id, medium, stale_after, quiet_weekdays, quiet_from, quiet_until, time_zone,
-    grace, note, created_at, updated_at, updated_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)
+    grace, remind_every, note, created_at, updated_at, updated_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)
 RETURNING {COLUMNS}"""  # noqa: S608 - the code's own text
 
 UPDATE = f"""
 UPDATE policy p SET
     installation_id = $2, property_id = $3, medium = $4, stale_after = $5, quiet_weekdays = $6, quiet_from = $7,
-    quiet_until = $8, time_zone = $9, grace = $10, note = $11, updated_at = $12, updated_by = $13
-WHERE p.tenant_id = $1 AND p.id = $14
+    quiet_until = $8, time_zone = $9, grace = $10, remind_every = $11, note = $12, updated_at = $13, updated_by = $14
+WHERE p.tenant_id = $1 AND p.id = $15
 RETURNING {COLUMNS}"""  # noqa: S608 - the code's own text
 
 DELETE = "DELETE FROM policy p WHERE p.tenant_id = $1 AND p.id = $2"
@@ -99,6 +99,7 @@ def _values(wanted: PolicyBody, who: str, now: datetime) -> tuple[object, ...]:
         wanted.quiet_until,
         wanted.time_zone,
         wanted.grace,
+        wanted.remind_every,
         wanted.note,
         now,
         who,

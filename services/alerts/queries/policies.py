@@ -16,7 +16,7 @@ from shared.models import Medium
 
 COLUMNS = """
     p.id, p.installation_id, p.property_id, p.medium, p.stale_after, p.quiet_weekdays, p.quiet_from, p.quiet_until,
-    p.time_zone, p.grace, p.note, p.created_at, p.updated_at, p.updated_by"""
+    p.time_zone, p.grace, p.remind_every, p.note, p.created_at, p.updated_at, p.updated_by"""
 """In the order of the fields of `Policy`."""
 
 # `$1` is the tenant, `$2` the properties in reach, or NULL for all: the first of the two locks on what is seen. What is

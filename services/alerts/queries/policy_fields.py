@@ -14,10 +14,11 @@ from shared.http.fields import INSTALLATION_EXAMPLE, PROPERTY_EXAMPLE, TIME_EXAM
 from shared.models import Medium
 
 POLICY_EXAMPLE = "1f7a5c0e-2a4b-4a86-9a53-9a1a3f0f7b11"
-STALE_AFTER_EXAMPLE, GRACE_EXAMPLE = "P3D", "P7D"
+STALE_AFTER_EXAMPLE, GRACE_EXAMPLE, REMIND_EVERY_EXAMPLE = "P3D", "P7D", "P1D"
 TIME_OF_DAY = "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"
 LONGEST = timedelta(days=3600)
 """As PostgreSQL counts ten years."""
+REMIND_SHORTEST, REMIND_LONGEST = timedelta(hours=1), timedelta(days=90)
 
 
 def _parse_time_of_day(text: object) -> time:
@@ -82,6 +83,15 @@ Grace = Annotated[
         examples=[GRACE_EXAMPLE],
     ),
 ]
+RemindEvery = Annotated[
+    Duration | None,
+    Field(
+        description="After how long subscribers by webhook and mail are told again of a silence that lasts, and again:"
+        " an ISO 8601 duration of an hour to 90 days; null for never. Of a silent gateway they are told again as the"
+        " policy of the whole tenant says.",
+        examples=[REMIND_EVERY_EXAMPLE],
+    ),
+]
 Note = Annotated[
     Text | None,
     Field(description="Why it is as it is; null for nothing.", examples=["The allocators rest at weekends."]),
@@ -102,6 +112,7 @@ class PolicyBody:
     quiet_until: QuietUntil = None
     time_zone: TimeZone = None
     grace: Grace = timedelta(0)
+    remind_every: RemindEvery = None
     note: Note = None
 
 
@@ -131,6 +142,7 @@ class Policy:
     quiet_until: QuietUntil
     time_zone: TimeZone
     grace: Grace
+    remind_every: RemindEvery
     note: Note
     created_at: Annotated[datetime, Field(description="When it was made (UTC).", examples=[TIME_EXAMPLE])]
     updated_at: Annotated[datetime, Field(description="When it was last written (UTC).", examples=[TIME_EXAMPLE])]

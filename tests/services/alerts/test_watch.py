@@ -25,9 +25,10 @@ from tests.support.vhosts import Vhost
 SOMEBODY_LEADS = "UPDATE pipeline SET looked_at = now() + interval '10 s', judged_until = now()"
 
 
-def _watch(
+def watch_of(
     service: ServiceDatabase, vhost: Vhost, registry: CollectorRegistry, *, monotonic: Monotonic = time.monotonic
 ) -> Watch:
+    """A watch that nobody runs."""
     metrics = AlertsMetrics(registry)
     rounds = Rounds(service, IngestQueue(vhost.alerts_url), settle=timedelta(0), metrics=metrics, clock=utc_now)
     broker = create_broker(vhost.alerts_url, app_id="test", prefetch=1, graceful_timeout_s=0)
@@ -40,7 +41,7 @@ async def test_judgement_that_fails_each_time_is_told_until_it_goes_well_again(
     registry = CollectorRegistry()
     service = ServiceDatabase(database.alerts_url, service_role="mbus_alerts")
     clock = [0.0]
-    watch = _watch(service, vhost, registry, monotonic=lambda: clock[0])
+    watch = watch_of(service, vhost, registry, monotonic=lambda: clock[0])
     await change(engine, SOMEBODY_LEADS)
 
     async with service.open():
@@ -65,7 +66,7 @@ async def test_judgement_that_fails_each_time_is_told_until_it_goes_well_again(
 async def test_what_changes_its_state_is_counted(engine: AsyncEngine, database: Database, vhost: Vhost) -> None:
     registry = CollectorRegistry()
     service = ServiceDatabase(database.alerts_url, service_role="mbus_alerts")
-    watch = _watch(service, vhost, registry)
+    watch = watch_of(service, vhost, registry)
     building = await create_building(engine, meters=2)
     now = utc_now()
     await long_registered(engine, now - timedelta(hours=50))

@@ -22,6 +22,7 @@ FULL: dict[str, Any] = {
     "quiet_until": "07:00:30",
     "time_zone": "Europe/Copenhagen",
     "grace": "P1W",
+    "remind_every": "PT36H",
     "note": "They rest at weekends.",
 }
 
@@ -61,6 +62,7 @@ async def test_a_policy_is_made_found_replaced_and_removed(
         "quiet_until": "07:00:30",
         "time_zone": "Europe/Copenhagen",
         "grace": "P7D",
+        "remind_every": "P1DT43200S",
         "note": "They rest at weekends.",
         "updated_by": "ida",
     }
@@ -140,6 +142,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"stale_after": 172800}, "stale_after", "ISO 8601 duration"),
     ({"stale_after": "P1D", "grace": "-P1D"}, "grace", "ISO 8601 duration"),
     ({"stale_after": "P1D", "grace": "P3601D"}, "grace", "at most P3600D"),
+    ({"stale_after": "P1D", "remind_every": "PT59M59S"}, "remind_every", "at least PT1H"),
+    ({"stale_after": "P1D", "remind_every": "P90DT1S"}, "remind_every", "at most P90D"),
+    ({"stale_after": "P1D", "remind_every": 3600}, "remind_every", "ISO 8601 duration"),
     ({"stale_after": "P1D", "quiet_weekdays": [8]}, "quiet_weekdays.0", "less than or equal to 7"),
     ({"stale_after": "P1D", "quiet_weekdays": [0]}, "quiet_weekdays.0", "greater than or equal to 1"),
     ({"stale_after": "P1D", "quiet_weekdays": ["6"]}, "quiet_weekdays.0", "valid integer"),
@@ -269,6 +274,9 @@ async def test_a_changed_policy_lets_alerts_look_again_at_what_it_is_of(
     url = made.headers["Location"]
     await client.put(url, headers=ours, json={"stale_after": "P2D", **target(building, "property_id")})
     assert await noted() == here
+    reminding = {"stale_after": "P2D", "remind_every": "P1D", **target(building, "property_id")}
+    assert (await client.put(url, headers=ours, json=reminding)).json()["remind_every"] == "P1D"
+    assert await noted() == set(), "who is told again of a silence is nothing to judge"
     await client.put(url, headers=ours, json={"stale_after": "P2D"})
     assert await noted() == everywhere
     await client.delete(url, headers=ours)
