@@ -5,12 +5,14 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from services.alerts.mail.settings import MailSettings
+from services.alerts.webhooks.settings import WebhookSettings
 from shared.http.rate_limit import Burst, RatePerS
 from shared.http.token_settings import TokenSettings
 from shared.settings import BrokerUrl, Port, ServiceSettings
 
 
-class AlertsSettings(ServiceSettings, TokenSettings):
+class AlertsSettings(WebhookSettings, MailSettings, ServiceSettings, TokenSettings):
     """`MBUS_ALERTS_…` variables, and the tokens' `MBUS_JWT_…`."""
 
     model_config = SettingsConfigDict(env_prefix="MBUS_ALERTS_")
@@ -24,8 +26,10 @@ class AlertsSettings(ServiceSettings, TokenSettings):
     that was moved, or when ingest was behind."""
     grace_period_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     """How long a stop waits for what is in hand; the rest is delivered again."""
+    digest_wait_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 30.0
+    """How long an event waits for others of its property or gateway, before subscriptions are told of all in one."""
     keep_deliveries_days: Annotated[int, Field(ge=1, le=3650)] = 30
-    """How long an event is kept after the broker took it; the alert that it told of is kept for ever."""
+    """How long an event is kept after it was delivered or dropped; the alert that it told of is kept for ever."""
     callers_timeout_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 30.0
     """Of a statement that somebody waits for who called over HTTP; a policy of 100,000 meters takes some seconds."""
     streams: Annotated[int, Field(ge=1, le=100_000)] = 1000

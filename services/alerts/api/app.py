@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -12,11 +13,15 @@ from services.alerts.api.bulk_marks import bulk_marks_router
 from services.alerts.api.maintenance_windows import maintenance_windows_router
 from services.alerts.api.policies import policies_router
 from services.alerts.api.stream import stream_router
+from services.alerts.api.subscription_calls import subscription_calls_router
+from services.alerts.api.subscriptions import subscriptions_router
+from services.alerts.api.wanted_subscription import checked
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
 from services.alerts.live import LiveStreams
 from services.alerts.lookout import LookOut
 from services.alerts.metrics import StreamMetrics
 from services.alerts.settings import AlertsSettings
+from services.alerts.webhooks.signing import new_secret
 from shared.asyncapi.published import published_document
 from shared.clock import Clock
 from shared.http.app import HttpApp, Lifespan, create_http_app
@@ -80,6 +85,11 @@ def create_face(
     app.include_router(bulk_marks_router(database, writer, clock=clock))
     app.include_router(policies_router(database, reader, writer, clock=clock))
     app.include_router(maintenance_windows_router(database, reader, writer, clock=clock))
+    look_at = partial(checked, allowed=settings.webhooks_allowed, sends_mail=settings.smtp_url is not None)
+    app.include_router(
+        subscriptions_router(database, reader, writer, checked=look_at, new_secret=new_secret, clock=clock)
+    )
+    app.include_router(subscription_calls_router(database, writer, new_secret=new_secret, clock=clock))
     app.include_router(asyncapi_router(published_document()))
     return app
 

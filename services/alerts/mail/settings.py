@@ -100,7 +100,7 @@ class MailSettings(Settings):
     """Mail, and the login if there is one, go to an `smtp://` server in the clear."""
     smtp_ca_file: Path | None = None
     """Certificates, in PEM, to trust in the place of the system's."""
-    smtp_timeout_s: Annotated[float, Field(ge=1, le=600, allow_inf_nan=False)] = 30.0
+    smtp_timeout_s: Annotated[float, Field(ge=1, le=40, allow_inf_nan=False)] = 30.0
     """Of one mail in all, with the connection and the login. A server that only then takes it sends it twice."""
     mail_from: Annotated[str, AfterValidator(_mail_from)] | None = None
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None

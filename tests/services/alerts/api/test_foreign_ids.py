@@ -13,6 +13,7 @@ from tests.services.alerts.api.document import STREAM, body_of, operations
 from tests.support.foreign_ids import Caller, tampered
 from tests.support.operations import Operation, Parameter, id_in, id_of_nothing
 from tests.support.registry import Building, add_meter, create_building
+from tests.support.subscriptions import add_webhook
 from tests.support.tokens import Headers
 
 READING = [operation for operation in operations() if operation.method == "GET" and operation.path != STREAM]
@@ -32,7 +33,7 @@ CHANGING = [
 
 
 async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> Building:
-    """Alerts, policies and maintenance windows of meters: more than one page of everything."""
+    """Alerts, policies, maintenance windows and subscriptions: more than one page of everything."""
     building = await create_building(engine, meters=0) if beside is None else await building_beside(engine, beside)
     for number in range(2):
         installation_id = await add_meter(engine, building, uuid4().hex[:8])
@@ -62,6 +63,10 @@ async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> B
             )
             made = await connection.execute(window, {"tenant": building.tenant_id, "target": named})
             building.others["window_id"] = made.scalar_one()
+    for _ in range(2):
+        building.others["subscription_id"] = await add_webhook(
+            engine, building.tenant_id, property_ids=[building.property_id]
+        )
     return building
 
 
@@ -105,7 +110,7 @@ async def test_nobody_changes_what_is_not_theirs_or_learns_that_it_is_there(
         async with engine.connect() as connection:
             return [
                 row
-                for table in ("alert", "policy", "maintenance_window")
+                for table in ("alert", "policy", "maintenance_window", "subscription", "subscription_secret")
                 for row in await connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))
             ]
 
@@ -121,7 +126,7 @@ async def test_nobody_changes_what_is_not_theirs_or_learns_that_it_is_there(
         assert nothing[0] == 404
         assert await answer(caller, id_in(foreign, parameter.name)) == nothing
     assert await everything() == before
-    assert (await answer(whole, id_in(ours, parameter.name)))[0] in {200, 204}
+    assert (await answer(whole, id_in(ours, parameter.name)))[0] in {200, 202, 204}
 
 
 @pytest.mark.parametrize("operation", PAGED)

@@ -27,10 +27,10 @@ from tests.services.alerts.api.test_foreign_ids import inhabited
 from tests.support.registry import Building
 
 OF_TENANT = ("tenant", "property", "unit", "gateway", "meter_installation", "installation_status", "gateway_status")
-TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window")
+TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window", "subscription")
 HIDDEN = ("reading", "reading_correction", "quarantined_reading", "ingest_session", "property_config")
-PARTLY_HIDDEN = ("pipeline",)
-"""Of this, a preview reads up to when silence was judged."""
+PARTLY_HIDDEN = ("pipeline", "subscription_secret")
+"""Of these, a preview reads up to when silence was judged, and a rotation when a secret ends."""
 
 
 @pytest.fixture
@@ -115,6 +115,9 @@ WRITES = (
     "DELETE FROM policy WHERE id = $1",
     "UPDATE maintenance_window SET note = 'mine' WHERE id = $1",
     "DELETE FROM maintenance_window WHERE id = $1",
+    "UPDATE subscription SET name = 'mine' WHERE id = $1",
+    "UPDATE subscription_secret SET expires_at = now() WHERE subscription_id = $1",
+    "DELETE FROM subscription_secret WHERE subscription_id = $1",
 )
 
 
@@ -124,7 +127,7 @@ async def test_a_write_without_a_filter_touches_only_what_is_within_reach(
 ) -> None:
     ours, theirs = buildings
     elsewhere = await inhabited(engine, beside=ours)
-    (of,) = [f"{what}_id" for what in ("alert", "policy", "window") if what in statement]
+    (of,) = [f"{what}_id" for what in ("alert", "policy", "window", "subscription") if what in statement]
 
     async def touched(reach: Reach, building: Building) -> bool:
         async with callers.writing_within(reach) as connection:
