@@ -1,7 +1,7 @@
 """Builds alerts from its settings."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -10,11 +10,17 @@ from opentelemetry.trace import TracerProvider
 from services.alerts.api.app import callers_database, create_face
 from services.alerts.consumer import register_consumer
 from services.alerts.ingest_queue import IngestQueue
+from services.alerts.mail.rendering import MailRenderer
+from services.alerts.mail.sending import MailSender
 from services.alerts.metrics import AlertsMetrics
 from services.alerts.operations.folding import fold
 from services.alerts.rounds import Rounds
 from services.alerts.settings import AlertsSettings
+from services.alerts.subscribers.by_mail import ByMail
+from services.alerts.subscribers.by_webhook import ByWebhook
+from services.alerts.subscribers.sender import Sender, Ways
 from services.alerts.watch import Watch
+from services.alerts.webhooks.client import WebhookClient
 from shared import topology
 from shared.broker import check, create_broker, running
 from shared.clock import Clock, utc_now
@@ -53,6 +59,16 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
         database, broker, rounds, keep_deliveries=timedelta(days=settings.keep_deliveries_days), metrics=metrics
     )
 
+    webhooks = WebhookClient(allowed=settings.webhooks_allowed)
+    mailing = settings.mailing()
+    by_mail = None if mailing is None else ByMail(mailing, MailSender(mailing.server), MailRenderer())
+    sender = Sender(
+        database,
+        Ways(ByWebhook(webhooks, clock=clock), by_mail),
+        wait=timedelta(seconds=settings.digest_wait_s),
+        metrics=metrics,
+    )
+
     async def write(events: Sequence[ReadingsStored]) -> list[None]:
         recovered = await fold(database.engine, events)
         metrics.transitions.labels(InstallationState.FRESH.value).inc(recovered)
@@ -76,6 +92,9 @@ def create_app(settings: AlertsSettings, *, clock: Clock = utc_now, tracers: Tra
             folds.running(),
             running(broker, broker_url, queues=QUEUES, exchanges=(topology.ALERTS,)),
             watch.running(),
+            webhooks,
+            nullcontext() if by_mail is None else by_mail.sender,
+            sender.running(),
         ):
             yield
 

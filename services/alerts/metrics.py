@@ -25,6 +25,15 @@ class AlertsMetrics:
             "mbus_alerts_reminders", "Alerts of which subscribers were to be told again", registry=registry
         )
         self.delivered = Counter("mbus_alerts_deliveries", "Alert events published", registry=registry)
+        self.sent = Counter(
+            "mbus_alerts_subscription_attempts",
+            "Messages sent to subscriptions, each attempt",
+            ["by", "outcome"],
+            registry=registry,
+        )
+        for by in ("webhook", "mail"):
+            for outcome in ("delivered", "failed"):
+                self.sent.labels(by, outcome)
         self.judging = Gauge(
             "mbus_alerts_judging", "1 while silence is judged, 0 while judgement is held or fails", registry=registry
         )
@@ -42,6 +51,10 @@ class AlertsMetrics:
             buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
             registry=registry,
         )
+
+    def count_sent(self, *, by_mail: bool, delivered: bool) -> None:
+        """One attempt to tell a subscription."""
+        self.sent.labels("mail" if by_mail else "webhook", "delivered" if delivered else "failed").inc()
 
 
 class StreamMetrics:

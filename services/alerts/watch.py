@@ -3,8 +3,8 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from faststream.rabbit import RabbitBroker
@@ -17,16 +17,13 @@ from services.alerts.operations.reminding import remind
 from services.alerts.operations.retention import remove_delivered
 from services.alerts.operations.sweeping import Swept, sweep
 from services.alerts.queries.pipeline import Seen, read_pipeline
+from services.alerts.repeating import again_and_again
 from services.alerts.rounds import Rounds
 from shared.clock import Monotonic
-from shared.database_errors import refuses_data
 from shared.ending import end
 from shared.logs import get_logger
 from shared.models import GatewayState, InstallationState
 from shared.service_database import ServiceDatabase
-
-TICK_S = 0.5
-"""What has become due, or is to be sent, waits no longer for being looked at."""
 
 REMOVE_EVERY_S = 60.0
 """What was delivered long ago may stay a little longer."""
@@ -79,14 +76,14 @@ class Watch:
         """Lead or follow the rounds, judge, send and tidy up in the background until the block ends."""
         async with self._rounds.running():
             tasks = {
-                asyncio.create_task(_again_and_again(self.judge, self._rounds.moved), name="judge"),
-                asyncio.create_task(_again_and_again(self._number, self._made), name="number"),
-                asyncio.create_task(_again_and_again(self._deliver, self._numbered), name="deliver"),
+                asyncio.create_task(again_and_again(self.judge, self._rounds.moved), name="judge"),
+                asyncio.create_task(again_and_again(self._number, self._made), name="number"),
+                asyncio.create_task(again_and_again(self._deliver, self._numbered), name="deliver"),
                 asyncio.create_task(
-                    _again_and_again(self.remind, asyncio.Event(), every_s=REMIND_EVERY_S), name="remind"
+                    again_and_again(self.remind, asyncio.Event(), every_s=REMIND_EVERY_S), name="remind"
                 ),
                 asyncio.create_task(
-                    _again_and_again(self._tidy_up, asyncio.Event(), every_s=REMOVE_EVERY_S), name="tidy up"
+                    again_and_again(self._tidy_up, asyncio.Event(), every_s=REMOVE_EVERY_S), name="tidy up"
                 ),
             }
             try:
@@ -174,21 +171,3 @@ class Watch:
         removed = await remove_delivered(self._database.engine, kept=self._keep_deliveries)
         if removed:
             log.info("old_deliveries_removed", count=removed)
-
-
-async def _again_and_again(
-    step: Callable[[], Awaitable[None]], at_once: asyncio.Event, *, every_s: float = TICK_S
-) -> None:
-    while True:
-        at_once.clear()
-        try:
-            await step()
-        except Exception as error:
-            # A database or broker that is away passes; the next time finds all that this one did not do.
-            if refuses_data(error):
-                log.exception("tick_failed")
-            else:
-                log.warning("tick_failed", error=repr(error))
-            at_once.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(at_once.wait(), every_s)

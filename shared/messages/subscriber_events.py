@@ -52,7 +52,7 @@ class Digest(msgspec.Struct, frozen=True, kw_only=True):
     """Several events that were made at about the same time for one property or one gateway."""
 
     tenant_id: UUID
-    property_id: UUID | None
+    property_id: str | None
     """None: they are of a gateway."""
     gateway_id: str | None
     """None: they are of a property."""
@@ -74,6 +74,7 @@ class SubscriptionDisabled(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID
     subscription_id: UUID
     subscription_name: str
+    kind: Annotated[str, Meta(description="`webhook` or `mail`.")]
     target: Annotated[str, Meta(description="The host of its URL, or of its mail address.")]
     because: Annotated[str, Meta(description="`gone` or `failing`.")]
     reason: Annotated[str, Meta(description="What its last attempt ended with.")]

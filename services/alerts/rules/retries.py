@@ -38,7 +38,9 @@ RETRY_AFTER_AT_MOST = timedelta(hours=6)
 
 @dataclass(frozen=True)
 class Delivered:
-    """The receiver took it."""
+    """The receiver took it. `status` is its code, if any."""
+
+    status: int | None = None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def outcome_of(answer: Answer, now: datetime) -> Outcome:
     """What came of a webhook that was answered; `now` is what a `Retry-After` that is a date counts from."""
     status = answer.status
     if HTTPStatus(200) <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Delivered()
+        return Delivered(status)
     if status == HTTPStatus.GONE:
         return Refused(f"The endpoint answered {_called(status)}: it wants no more webhooks.", status)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

@@ -16,7 +16,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_2xx_is_delivered(status: int) -> None:
-    assert outcome_of(Answer(status, "60"), NOW) == Delivered()
+    assert outcome_of(Answer(status, "60"), NOW) == Delivered(status)
 
 
 def test_410_wants_no_more() -> None:

@@ -1,0 +1,1 @@
+"""Sends what waits in `delivery` to subscriptions: by webhook and by mail."""

@@ -1,0 +1,85 @@
+"""Ends a subscription that nothing arrives at: what waits for it is dropped, and the tenant's others are told."""
+
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.types import DateTime
+
+from services.alerts.subscribers.claims import Claim
+from shared.logs import get_logger
+from shared.messages.alert_events import SOURCE
+from shared.messages.subscriber_events import SubscriberEventType, SubscriptionDisabled, SubscriptionDisabledEvent
+from shared.models import DisabledBecause, DroppedBecause
+from shared.models.alerting import PENDING
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""It need not wait for others."""
+
+DISABLE = text(
+    """
+    UPDATE subscription SET enabled = false, disabled_at = :now, disabled_because = :because, held_until = NULL
+    WHERE id = :id AND enabled RETURNING id
+    """
+)
+
+DROP = text(
+    f"""
+    UPDATE delivery SET dropped_at = :now, dropped_because = :because WHERE subscription_id = :id AND {PENDING}
+    """  # noqa: S608 - the code's own text
+).bindparams(bindparam("because", value=DroppedBecause.DISABLED.value))
+
+NOTICE = text(
+    """
+    INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, created_at, wanted_since, next_attempt_at)
+    SELECT gen_random_uuid(), s.tenant_id, s.id, :type, cast(:event AS jsonb), :now, :now, :at_once
+    FROM subscription s
+    WHERE s.tenant_id = :tenant_id AND s.id <> :id AND s.enabled AND s.deleted_at IS NULL
+    """
+).bindparams(
+    bindparam("type", value=SubscriberEventType.DISABLED.value),
+    bindparam("at_once", value=AT_ONCE, type_=DateTime(timezone=True)),
+)
+
+log = get_logger(__name__)
+
+
+async def disable(
+    connection: AsyncConnection,
+    claim: Claim,
+    *,
+    because: DisabledBecause,
+    reason: str,
+    failing_since: datetime | None,
+    now: datetime,
+) -> None:
+    """Send nothing to the subscription any more; `reason` is what its last attempt ended with."""
+    if await connection.scalar(DISABLE, {"id": claim.id, "because": because.value, "now": now}) is None:
+        return  # somebody has meanwhile
+    await connection.execute(DROP, {"id": claim.id, "now": now})
+    told = SubscriptionDisabled(
+        tenant_id=claim.tenant_id,
+        subscription_id=claim.id,
+        subscription_name=claim.name,
+        kind="mail" if claim.url is None else "webhook",
+        target=host_of(claim),
+        because=because.value,
+        reason=reason,
+        failing_since=failing_since,
+    )
+    event = SubscriptionDisabledEvent(
+        id=str(uuid4()), source=SOURCE, type=SubscriberEventType.DISABLED.value, time=now, data=told
+    )
+    body = msgspec.json.encode(event).decode()
+    await connection.execute(NOTICE, {"tenant_id": claim.tenant_id, "id": claim.id, "event": body, "now": now})
+    log.warning("subscription_disabled", subscription_id=str(claim.id), because=because.value, reason=reason)
+
+
+def host_of(claim: Claim) -> str:
+    """Where it is sent to, without what may be a secret in a path, or somebody's name."""
+    if claim.url is not None:
+        return urlsplit(claim.url).hostname or ""
+    return (claim.mail_address or "").rpartition("@")[2]

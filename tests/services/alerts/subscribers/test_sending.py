@@ -1,0 +1,283 @@
+"""Deliveries to webhooks, from the row to a real receiver: once where all is well, else until it is taken."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
+
+from services.alerts.webhooks.signing import new_secret
+from tests.services.alerts.standing import change, rows
+from tests.services.alerts.subscribers.conftest import MakeSender
+from tests.services.alerts.subscribers.told import deliveries, open_alert, set_clock_forward, tell, tell_all
+from tests.support.messages import eventually
+from tests.support.registry import Building
+from tests.support.subscriptions import add_webhook
+from tests.support.webhook_receiver import receiving
+
+STANDING = "SELECT enabled, disabled_because, failures, failing_since IS NOT NULL FROM subscription WHERE id = :id"
+LONG = timedelta(hours=1)
+
+
+@pytest.fixture
+def secret() -> str:
+    return new_secret()
+
+
+async def ended(engine: AsyncEngine, subscription_id: UUID) -> None:
+    """Wait until nothing is to be sent any more."""
+
+    async def nothing_waits() -> bool:
+        return "waits" not in {state for _, state in await deliveries(engine, subscription_id)}
+
+    await eventually(nothing_waits)
+
+
+async def failed(engine: AsyncEngine, subscription_id: UUID, times: int) -> None:
+    """Wait until it has failed so often in a row."""
+
+    async def so_often() -> bool:
+        return await rows(engine, "SELECT failures FROM subscription WHERE id = :id", id=subscription_id) == [(times,)]
+
+    await eventually(so_often)
+
+
+async def test_an_event_arrives_signed_under_the_id_of_its_delivery_and_once(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        alert = await open_alert(engine, building, meter)
+        async with make_sender():
+            event = await tell(engine, building, "installation.stale", alert, meter)
+            await ended(engine, hook)
+        (received,) = receiver.received
+    ((delivery, status),) = await rows(
+        engine, "SELECT id, last_status FROM delivery WHERE subscription_id = :id", id=hook
+    )
+    assert received.message_id == str(delivery)
+    assert received.event["id"] == event
+    assert received.event["data"]["alert_id"] == str(alert)
+    assert status == 204
+    assert await rows(engine, STANDING, id=hook) == [(True, None, 0, False)]
+
+
+async def test_what_comes_together_is_told_together_for_a_property_and_for_a_gateway(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        alerts = [(meter, await open_alert(engine, building, meter)) for meter in building.installation_ids]
+        of_gateway = await open_alert(engine, building, gateway_id=building.gateway_id)
+        stale = [("installation.stale", alert, meter) for meter, alert in alerts]
+        made = await tell_all(engine, building, [*stale[:2], ("gateway.silent", of_gateway, None), stale[2]])
+        async with make_sender():
+            await ended(engine, hook)
+        digest, gateway = sorted(receiver.received, key=lambda one: one.event["type"])
+    assert digest.event["type"] == "alerts.digest"
+    assert digest.event["data"]["property_id"] == str(building.property_id)
+    assert [one["id"] for one in digest.events] == [made[0], made[1], made[3]]
+    assert digest.event["id"] == digest.message_id
+    assert gateway.event["id"] == made[2]
+    assert await deliveries(engine, hook) == [
+        ("installation.stale", "delivered"),
+        ("installation.stale", "delivered"),
+        ("gateway.silent", "delivered"),
+        ("installation.stale", "delivered"),
+    ]
+
+
+async def test_it_waits_for_what_may_come_with_it(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter, other = building.installation_ids[:2]
+        async with make_sender(wait=LONG) as sender:
+            first = await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+            await sender.send_due()
+            assert await deliveries(engine, hook) == [("installation.stale", "waits")]
+            await set_clock_forward(engine, "1 hour")
+            # It came long after the first, and goes with it all the same.
+            second = await tell(
+                engine, building, "installation.stale", await open_alert(engine, building, other), other
+            )
+            await ended(engine, hook)
+        (digest,) = receiver.received
+    assert [one["id"] for one in digest.events] == [first, second]
+
+
+async def test_what_fails_is_tried_again_under_the_same_id_and_with_the_same_body(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        receiver.answer = lambda _: 204 if len(receiver.received) > 3 else 500
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meters = building.installation_ids[:2]
+        told = [("installation.stale", await open_alert(engine, building, meter), meter) for meter in meters]
+        await tell_all(engine, building, told)
+        async with make_sender():
+            for times in (1, 2, 3):
+                await failed(engine, hook, times)
+                ((error, attempts),) = await rows(
+                    engine, "SELECT DISTINCT last_error, attempts FROM delivery WHERE subscription_id = :id", id=hook
+                )
+                assert "500" in error
+                assert attempts == times
+                await set_clock_forward(engine, "1 hour")
+            await ended(engine, hook)
+    assert len(receiver.received) == 4
+    assert len({(one.message_id, one.body) for one in receiver.received}) == 1
+    assert await rows(engine, STANDING, id=hook) == [(True, None, 0, False)]
+
+
+async def test_an_end_never_overtakes_its_silence(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    """Where the silence is refused the end waits, and others do not."""
+    meter, other = building.installation_ids[:2]
+    alert = await open_alert(engine, building, meter)
+    async with receiving(secret) as receiver:
+        refused = str(alert)
+        receiver.answer = lambda one: 500 if one.event["data"]["alert_id"] == refused else 204
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        async with make_sender():
+            await tell(engine, building, "installation.stale", alert, meter)
+            await failed(engine, hook, 1)
+            await tell(engine, building, "installation.recovered", alert, meter)
+            await tell(engine, building, "installation.stale", await open_alert(engine, building, other), other)
+            await change(engine, "UPDATE subscription SET held_until = now()")
+
+            async def other_is_told() -> bool:
+                return (await deliveries(engine, hook))[2] == ("installation.stale", "delivered")
+
+            await eventually(other_is_told)
+            assert [state for _, state in await deliveries(engine, hook)] == ["waits", "waits", "delivered"]
+            refused = ""
+            await change(engine, "UPDATE delivery SET next_attempt_at = now() WHERE digest_id IS NOT NULL")
+            await ended(engine, hook)
+        of_alert = [one for one in receiver.received if one.event["data"]["alert_id"] == str(alert)]
+    assert [one.event["type"] for one in of_alert] == [
+        "installation.stale",
+        "installation.stale",
+        "installation.recovered",
+    ]
+
+
+async def test_retry_after_is_heeded(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        receiver.answer = lambda _: Response(status_code=429, headers={"Retry-After": "3000"})
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+        async with make_sender():
+            await failed(engine, hook, 1)
+    assert await rows(
+        engine, "SELECT held_until - now() BETWEEN interval '49 minutes' AND interval '51 minutes' FROM subscription"
+    ) == [(True,)]
+
+
+async def test_a_410_disables_at_once_and_the_others_of_the_tenant_are_told(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as gone, receiving(secret) as other:
+        gone.answer = lambda _: 410
+        hook = await add_webhook(engine, building.tenant_id, gone.url, secret=secret, name="ours")
+        wants_little = await add_webhook(
+            engine, building.tenant_id, other.url, secret=secret, event_types=["gateway.silent"]
+        )
+        meters = building.installation_ids
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[0]), meters[0])
+        async with make_sender():
+            await gone.wait_for(1)
+            (notice,) = await other.wait_for(1)
+            # Nothing is made for it any more.
+            await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[1]), meters[1])
+            await ended(engine, wants_little)
+    assert await rows(engine, STANDING, id=hook) == [(False, "gone", 1, True)]
+    assert await deliveries(engine, hook) == [("installation.stale", "disabled")]
+    assert notice.event["type"] == "subscription.disabled"
+    assert notice.event["data"]["subscription_name"] == "ours"
+    assert notice.event["data"]["target"] == "127.0.0.1"
+    assert notice.event["data"]["because"] == "gone"
+
+
+async def test_five_days_of_failures_disable_it_and_a_success_in_between_does_not(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        answer = 500
+        receiver.answer = lambda _: answer
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meters = building.installation_ids
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[0]), meters[0])
+        async with make_sender():
+            await failed(engine, hook, 1)
+            await set_clock_forward(engine, "4 days")
+            await failed(engine, hook, 2)
+            answer = 200
+            await set_clock_forward(engine, "12 hours")
+            await ended(engine, hook)
+            assert await rows(engine, STANDING, id=hook) == [(True, None, 0, False)]
+            answer = 500
+            await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[1]), meters[1])
+            await failed(engine, hook, 1)
+            await set_clock_forward(engine, "4 days")
+            await failed(engine, hook, 2)
+            await set_clock_forward(engine, "25 hours")
+            await ended(engine, hook)
+    assert await rows(engine, STANDING, id=hook) == [(False, "failing", 3, True)]
+    assert await deliveries(engine, hook) == [("installation.stale", "delivered"), ("installation.stale", "gave_up")]
+
+
+async def test_when_an_endpoint_is_back_everything_that_waits_is_tried(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        answer = 503
+        receiver.answer = lambda _: answer
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        async with make_sender():
+            for times, meter in enumerate(building.installation_ids, start=1):
+                alert = await open_alert(engine, building, meter)
+                await tell(engine, building, "installation.stale", alert, meter)
+                await change(engine, "UPDATE subscription SET held_until = NULL")
+                await failed(engine, hook, times)
+            answer = 200
+            await change(engine, "UPDATE subscription SET held_until = NULL")
+            await tell(
+                engine, building, "gateway.silent", await open_alert(engine, building, gateway_id=building.gateway_id)
+            )
+            await ended(engine, hook)
+    assert {state for _, state in await deliveries(engine, hook)} == {"delivered"}
+
+
+async def test_during_a_rotation_both_secrets_are_good_and_after_it_the_old_one_is_not(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    newer = new_secret()
+    async with receiving(secret, newer) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        await change(engine, "UPDATE subscription_secret SET expires_at = now() + interval '1 hour'")
+        await change(
+            engine,
+            "INSERT INTO subscription_secret (subscription_id, secret) VALUES (:id, :secret)",
+            id=hook,
+            secret=newer,
+        )
+        meters = building.installation_ids
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[0]), meters[0])
+        async with make_sender():
+            await ended(engine, hook)
+            assert len(receiver.received) == 1
+            await change(
+                engine, "UPDATE subscription_secret SET expires_at = now() WHERE secret = :secret", secret=secret
+            )
+            receiver.secrets = (newer,)
+            await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[1]), meters[1])
+            await ended(engine, hook)
+    assert len(receiver.received) == 2
