@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerts import watch
 from services.alerts.operations import reminding
 from services.alerts.operations.folding import fold
 from services.alerts.operations.reminding import remind
@@ -19,6 +20,7 @@ from shared.service_database import ServiceDatabase
 from tests.services.alerts.standing import change, hear_gateway, heard, long_registered, rows, store, tick
 from tests.services.alerts.test_watch import SOMEBODY_LEADS, watch_of
 from tests.support.databases import Database
+from tests.support.messages import eventually
 from tests.support.plans import nodes, rows_looked_at
 from tests.support.registry import Building, add_meter, create_building
 from tests.support.subscriptions import add_webhook
@@ -247,15 +249,35 @@ async def test_where_judgement_is_held_nobody_is_told_again(
     await wants(engine, building.tenant_id, HOUR)
     registry = CollectorRegistry()
     service = ServiceDatabase(database.alerts_url, service_role="mbus_alerts")
-    watch = watch_of(service, vhost, registry)
+    idle = watch_of(service, vhost, registry)
     async with service.open():
-        await watch.remind()
+        await idle.remind()
         assert await rows(engine, REMINDERS) == []
         assert registry.get_sample_value("mbus_alerts_reminders_total") == 0
         await change(engine, SOMEBODY_LEADS)
-        await watch.remind()
+        await idle.remind()
         assert len(await rows(engine, REMINDERS)) == 1
         assert registry.get_sample_value("mbus_alerts_reminders_total") == 1
+
+
+async def test_the_watch_does_it_while_it_runs(
+    engine: AsyncEngine, database: Database, vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "REMIND_EVERY_S", 0.1)
+    building = await create_building(engine, meters=1)
+    now = utc_now()
+    await long_registered(engine, now)
+    await add_webhook(engine, building.tenant_id)
+    await fall_silent(engine, building, now - DAY)
+    await wants(engine, building.tenant_id, HOUR)
+    await change(engine, SOMEBODY_LEADS)
+    service = ServiceDatabase(database.alerts_url, service_role="mbus_alerts")
+
+    async def reminded() -> bool:
+        return len(await rows(engine, REMINDERS)) == 1
+
+    async with service.open(), watch_of(service, vhost, CollectorRegistry()).running():
+        await eventually(reminded)
 
 
 MANY_METERS = """
