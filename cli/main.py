@@ -21,6 +21,7 @@ from cli import (
     token,
 )
 from cli.dead_letters import commands as dead_letters
+from cli.deliveries import commands as deliveries
 from cli.errors import one_line
 from cli.quarantine import commands as quarantine
 from cli.stack.env_file import load_env_file
@@ -49,6 +50,7 @@ def create_app() -> typer.Typer:
         alerts,
         quarantine,
         dead_letters,
+        deliveries,
         documents,
         bench,
     )

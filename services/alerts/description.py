@@ -24,6 +24,7 @@ Answers may get more fields later: pass over those that you do not know."""
 TAGS = {
     "alerts": "What is silent for too long, or was.",
     "subscriptions": "Who is told by webhook or mail, and of what.",
+    "deliveries": "What became of the events that were to be sent to subscriptions.",
     "policies": "How long a meter may be silent: rules for one, for a property, a medium, or the whole tenant.",
     "maintenance windows": "When subscribers are not told of new silence, since it is expected.",
 }

@@ -149,12 +149,23 @@ class Delivery(Base):
         Index("ix_delivery_alert_id", "alert_id"),
         Index("ix_delivery_digest_id", "digest_id", postgresql_where=text("digest_id IS NOT NULL")),
         Index("ix_delivery_held_by", "held_by", postgresql_where=text("held_by IS NOT NULL")),
-        Index("ix_delivery_log", "tenant_id", "position", postgresql_where=text("subscription_id IS NOT NULL")),
-        Index(
-            "ix_delivery_subscription_id",
-            "subscription_id",
-            "position",
-            postgresql_where=text("subscription_id IS NOT NULL"),
+        *(
+            Index(
+                f"ix_delivery_{name}",
+                *of.split(),
+                "created_at",
+                "position",
+                postgresql_where=text(f"subscription_id IS NOT NULL{state}"),
+            )
+            for name, of, state in (
+                ("log", "tenant_id", ""),
+                ("log_pending", "subscription_id", f" AND {PENDING}"),
+                ("log_pending_type", "subscription_id event_type", f" AND {PENDING}"),
+                ("log_delivered", "subscription_id", " AND delivered_at IS NOT NULL"),
+                ("log_delivered_type", "subscription_id event_type", " AND delivered_at IS NOT NULL"),
+                ("log_dropped", "subscription_id", " AND dropped_at IS NOT NULL"),
+                ("log_dropped_type", "subscription_id event_type", " AND dropped_at IS NOT NULL"),
+            )
         ),
         Index("uq_delivery_number", "tenant_id", "number", unique=True, postgresql_where=text("number IS NOT NULL")),
         Index("ix_delivery_unnumbered", "position", postgresql_where=text(UNNUMBERED)),

@@ -7,8 +7,19 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from shared.clock import utc_now
 from shared.database import create_sessions
-from shared.models import Alert, Gateway, MeterInstallation, Property, PropertyConfig, Tenant, Unit
+from shared.models import (
+    Alert,
+    Delivery,
+    Gateway,
+    MeterInstallation,
+    Property,
+    PropertyConfig,
+    Subscription,
+    Tenant,
+    Unit,
+)
 
 INSTALLED_AT = datetime(2025, 3, 17, 9, tzinfo=UTC)
 MOUNTED_LAST_AT = datetime(2026, 10, 31, 9, tzinfo=UTC)
@@ -126,7 +137,7 @@ async def _set_status(session: AsyncSession, installation_id: UUID, *, state: st
 
 
 async def create_sample_alerts(engine: AsyncEngine) -> None:
-    """The silent meter's alert, and that of a gateway which is back."""
+    """The silent meter's alert, and that of a gateway which is back, of which a subscription could not be told."""
     newest = NOW.replace(minute=0) - 77 * HOUR
     stale: dict[str, object] = {
         "type": "installation.stale",
@@ -152,5 +163,32 @@ async def create_sample_alerts(engine: AsyncEngine) -> None:
             text(
                 "UPDATE installation_status s SET alert_id = a.id FROM alert a"
                 " WHERE a.installation_id = s.installation_id"
+            )
+        )
+    await _add_delivery(engine, "gateway.silent", made_at=NOW - 364 * HOUR)
+
+
+async def _add_delivery(engine: AsyncEngine, event_type: str, *, made_at: datetime) -> None:
+    """It was given up a moment ago: what ended long ago is not kept."""
+    hook = id_of("subscription ERP")
+    async with create_sessions(engine).begin() as session:
+        session.add(Subscription(id=hook, tenant_id=TENANT_ID, name="ERP", url="https://erp.example.com/alerts"))
+        await session.flush()
+        session.add(
+            Delivery(
+                id=id_of(f"delivery {event_type}"),
+                alert_id=id_of(f"alert {event_type}"),
+                tenant_id=TENANT_ID,
+                subscription_id=hook,
+                event_type=event_type,
+                event={"id": str(id_of(f"event {event_type}")), "type": event_type},
+                created_at=made_at,
+                wanted_since=made_at,
+                attempts=15,
+                last_attempt_at=utc_now(),
+                last_status=503,
+                last_error="the answer was 503",
+                dropped_at=utc_now(),
+                dropped_because="gave_up",
             )
         )

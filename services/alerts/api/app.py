@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from services.alerts.api.alert_marks import alert_marks_router
 from services.alerts.api.alerts import alerts_router
 from services.alerts.api.bulk_marks import bulk_marks_router
+from services.alerts.api.deliveries import deliveries_router
 from services.alerts.api.maintenance_windows import maintenance_windows_router
 from services.alerts.api.policies import policies_router
 from services.alerts.api.stream import stream_router
@@ -90,6 +91,7 @@ def create_face(
         subscriptions_router(database, reader, writer, checked=look_at, new_secret=new_secret, clock=clock)
     )
     app.include_router(subscription_calls_router(database, writer, new_secret=new_secret, clock=clock))
+    app.include_router(deliveries_router(database, reader, writer))
     app.include_router(asyncapi_router(published_document()))
     return app
 

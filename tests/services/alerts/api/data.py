@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.models import Alert
+from shared.models import Alert, Delivery
 from tests.support.registry import Building, add_meter, create_building
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -44,6 +44,33 @@ async def add_alert(
     async with engine.begin() as connection:
         await connection.execute(insert(Alert), [alert])
     return alert_id
+
+
+async def add_delivery(
+    engine: AsyncEngine,
+    building: Building,
+    subscription_id: UUID,
+    *,
+    event_type: str = "installation.stale",
+    created_at: datetime = NOON,
+    **more: Any,
+) -> UUID:
+    """A delivery to the subscription of an event made at that time: pending, unless `more` says that it ended."""
+    delivery_id = uuid4()
+    delivery = {
+        "id": delivery_id,
+        "tenant_id": building.tenant_id,
+        "subscription_id": subscription_id,
+        "event_type": event_type,
+        "event": {"id": str(uuid4()), "type": event_type},
+        "created_at": created_at,
+        "wanted_since": created_at,
+        "next_attempt_at": created_at,
+        **more,
+    }
+    async with engine.begin() as connection:
+        await connection.execute(insert(Delivery), [delivery])
+    return delivery_id
 
 
 async def set_last_reading(engine: AsyncEngine, installation_id: UUID, at: datetime, *, state: str) -> None:

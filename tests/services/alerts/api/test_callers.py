@@ -17,7 +17,7 @@ ANYTHING = Building(
     unit_id=uuid4(),
     gateway_id="GW-0001",
     meters={"1": uuid4()},
-    others={"alert_id": uuid4(), "policy_id": uuid4(), "subscription_id": uuid4(), "window_id": uuid4()},
+    others={name: uuid4() for name in ("alert_id", "policy_id", "subscription_id", "window_id", "delivery_id")},
 )
 CASES = [pytest.param(operation, id=operation.id) for operation in operations()]
 BODIES = {

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.services.alerts.api.data import NOON, add_alert, building_beside
+from tests.services.alerts.api.data import NOON, add_alert, add_delivery, building_beside
 from tests.services.alerts.api.document import STREAM, body_of, operations
 from tests.support.foreign_ids import Caller, tampered
 from tests.support.operations import Operation, Parameter, id_in, id_of_nothing
@@ -31,9 +31,12 @@ CHANGING = [
     for parameter in operation.parameters
 ]
 
+TABLES = ("alert", "policy", "maintenance_window", "subscription", "subscription_secret", "delivery")
+"""What callers may change."""
+
 
 async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> Building:
-    """Alerts, policies, maintenance windows and subscriptions: more than one page of everything."""
+    """Alerts, policies, maintenance windows, subscriptions and deliveries: more than one page of everything."""
     building = await create_building(engine, meters=0) if beside is None else await building_beside(engine, beside)
     for number in range(2):
         installation_id = await add_meter(engine, building, uuid4().hex[:8])
@@ -66,6 +69,11 @@ async def inhabited(engine: AsyncEngine, *, beside: Building | None = None) -> B
     for _ in range(2):
         building.others["subscription_id"] = await add_webhook(
             engine, building.tenant_id, property_ids=[building.property_id]
+        )
+    hook = building.others["subscription_id"]
+    for ended in ({"dropped_at": NOON, "dropped_because": "gave_up"}, {"delivered_at": NOON}):
+        building.others["delivery_id"] = await add_delivery(
+            engine, building, hook, alert_id=building.others["alert_id"], **ended
         )
     return building
 
@@ -109,9 +117,7 @@ async def test_nobody_changes_what_is_not_theirs_or_learns_that_it_is_there(
     async def everything() -> list[object]:
         async with engine.connect() as connection:
             return [
-                row
-                for table in ("alert", "policy", "maintenance_window", "subscription", "subscription_secret")
-                for row in await connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))
+                row for table in TABLES for row in await connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))
             ]
 
     async def answer(caller: dict[str, str], one: str) -> tuple[int, str]:

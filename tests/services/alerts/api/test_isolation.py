@@ -9,11 +9,20 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.api.app import callers_database
-from services.alerts.operations import alert_marks, bulk_marks, policy_preview, targets
+from services.alerts.operations import alert_marks, bulk_marks, policy_preview, redelivery, targets
 from services.alerts.operations import maintenance_windows as window_operations
 from services.alerts.operations import policies as policy_operations
-from services.alerts.queries import alert_subjects, alerts, maintenance_windows, policies, policy_change
+from services.alerts.queries import (
+    alert_subjects,
+    alerts,
+    deliveries,
+    maintenance_windows,
+    policies,
+    policy_change,
+)
 from services.alerts.queries.alerts import AlertFilters
+from services.alerts.queries.deliveries import DeliveryFilters
+from services.alerts.queries.delivery_fields import DeliveryState
 from services.alerts.queries.maintenance_windows import WindowFilters
 from services.alerts.queries.policies import PolicyFilters
 from services.alerts.queries.policy_fields import PolicyBody
@@ -22,13 +31,15 @@ from services.alerts.settings import AlertsSettings
 from shared.http.reach import Reach
 from shared.http.tenant_database import TenantDatabase
 from shared.models import Base
-from tests.services.alerts.api.data import NOON, add_alert
+from tests.services.alerts.api.data import NOON, add_alert, add_delivery
 from tests.services.alerts.api.test_foreign_ids import inhabited
 from tests.support.registry import Building
+from tests.support.subscriptions import add_webhook
 
 OF_TENANT = ("tenant", "property", "unit", "gateway", "meter_installation", "installation_status", "gateway_status")
-TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window", "subscription")
+TABLES = (*OF_TENANT, "gateway_heard", "alert", "policy", "maintenance_window", "subscription", "delivery")
 HIDDEN = ("reading", "reading_correction", "quarantined_reading", "ingest_session", "property_config")
+OTHERS = ("alert", "policy", "window", "delivery", "subscription")
 PARTLY_HIDDEN = ("pipeline", "subscription_secret")
 """Of these, a preview reads up to when silence was judged, and a rotation when a secret ends."""
 
@@ -118,6 +129,7 @@ WRITES = (
     "UPDATE subscription SET name = 'mine' WHERE id = $1",
     "UPDATE subscription_secret SET expires_at = now() WHERE subscription_id = $1",
     "DELETE FROM subscription_secret WHERE subscription_id = $1",
+    "UPDATE delivery SET delivered_at = NULL, digest_id = id WHERE id = $1",
 )
 
 
@@ -127,7 +139,7 @@ async def test_a_write_without_a_filter_touches_only_what_is_within_reach(
 ) -> None:
     ours, theirs = buildings
     elsewhere = await inhabited(engine, beside=ours)
-    (of,) = [f"{what}_id" for what in ("alert", "policy", "window", "subscription") if what in statement]
+    (of,) = [f"{what}_id" for what in OTHERS if what in statement]
 
     async def touched(reach: Reach, building: Building) -> bool:
         async with callers.writing_within(reach) as connection:
@@ -264,6 +276,9 @@ async def _lock(request: pytest.FixtureRequest, engine: AsyncEngine, monkeypatch
             monkeypatch.setattr(bulk_marks, name, statement)
         monkeypatch.setattr(policies, "WITHIN_REACH", open_to_all)
         monkeypatch.setattr(maintenance_windows, "WITHIN_REACH", open_to_all)
+        for module in (deliveries, redelivery):
+            monkeypatch.setattr(module, "WITHIN_REACH", open_to_all)
+        monkeypatch.setattr(deliveries, "SUBSCRIPTION_WITHIN_REACH", open_to_all)
         monkeypatch.setattr(policy_change, "within", lambda _: ())
         monkeypatch.setattr(policy_change, "gateways_within", lambda _: ())
         for name in ("HAS_INSTALLATION", "HAS_PROPERTY", "HAS_GATEWAY"):
@@ -291,6 +306,9 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
         ours.installation_ids[0],
         ours.property_id,
     }
+    for sent in (DeliveryFilters(), DeliveryFilters(states=frozenset(DeliveryState))):
+        log = await deliveries.deliveries_page(callers, reach=reach, filters=sent, cursor=None, limit=100)
+        assert [one.subscription_id for one in log.items] == [ours.others["subscription_id"]] * 2
     for building in (ours, theirs, elsewhere):
         alert_id, policy_id = building.others["alert_id"], building.others["policy_id"]
         is_ours = building is ours
@@ -310,6 +328,44 @@ async def test_either_lock_alone_keeps_a_narrowed_caller_and_a_strangers_tenant_
             assert not is_ours
         assert (written is not None) == is_ours
         assert await policy_operations.remove_policy(callers, reach=reach, policy_id=policy_id) == is_ours
+        delivery_id = building.others["delivery_id"]
+        assert (await deliveries.one_delivery(callers, reach=reach, delivery_id=delivery_id) is not None) == is_ours
+        again = await redelivery.redeliver(callers, reach=reach, delivery_id=delivery_id)
+        assert (again is not None) == is_ours
+
+
+async def test_a_narrowed_caller_sees_what_is_sent_to_subscriptions_of_its_properties_alone(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, _ = buildings
+    elsewhere = await inhabited(engine, beside=ours)
+    of_both = await add_webhook(engine, ours.tenant_id, property_ids=[ours.property_id, elsewhere.property_id])
+    of_all = await add_webhook(engine, ours.tenant_id)
+    for subscription_id in (of_both, of_all):
+        await add_delivery(engine, ours, subscription_id)
+    here, there = ours.property_id, elsewhere.property_id
+    for reach, seen in (
+        (frozenset[UUID](), 0),
+        (frozenset([here]), 2),
+        (frozenset([here, there]), 5),
+        (None, 6),
+    ):
+        page = await deliveries.deliveries_page(
+            callers, reach=Reach(ours.tenant_id, reach), filters=DeliveryFilters(), cursor=None, limit=100
+        )
+        assert len(page.items) == await count(callers, Reach(ours.tenant_id, reach), "delivery") == seen
+
+
+async def test_deliveries_to_the_exchange_are_in_no_log(
+    callers: TenantDatabase, buildings: tuple[Building, Building], engine: AsyncEngine
+) -> None:
+    ours, _ = buildings
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE delivery SET subscription_id = NULL"))
+    whole = Reach(ours.tenant_id)
+    page = await deliveries.deliveries_page(callers, reach=whole, filters=DeliveryFilters(), cursor=None, limit=100)
+    assert page.items == []
+    assert await count(callers, whole, "delivery") == 0
 
 
 @pytest.mark.usefixtures("_lock")
@@ -379,6 +435,7 @@ async def test_a_silent_gateway_is_seen_by_whoever_has_a_meter_that_it_is_to_hea
 ) -> None:
     ours, theirs = buildings
     async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM delivery"))
         await connection.execute(text("DELETE FROM alert"))
     await add_alert(engine, ours)
     for property_id, seen in ((ours.property_id, 1), (theirs.property_id, 0)):

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,15 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.alerts.api.app import callers_database
 from services.alerts.queries.alerts import AlertFilters, AlertState, alerts_page
 from services.alerts.queries.compiled import compiled
+from services.alerts.queries.deliveries import DeliveryFilters, deliveries_page
+from services.alerts.queries.delivery_fields import DeliveredType, DeliveryState
 from services.alerts.queries.subjects import SUBJECTS
 from services.alerts.settings import AlertsSettings
 from shared.clock import utc_now
+from shared.http.cursors import encode_cursor
 from shared.http.reach import Reach
 from shared.http.tenant_database import TenantDatabase
 from shared.models import AlertType, Medium
 from tests.services.alerts.standing import change
 from tests.support.plans import Explained, nodes, rows_looked_at
 from tests.support.registry import Building, add_meter, create_building
+from tests.support.subscriptions import add_webhook
 
 POLICIES = 5000
 BATCH = 500
@@ -152,3 +158,84 @@ async def test_a_filter_that_finds_many_alerts_reads_about_a_page_of_them(
         page = await alerts_page(database, reach=whole, filters=filters, cursor=None, limit=100, now=utc_now())
         assert len(page.items) == 100
         assert sum(map(alerts_read, seen)) < MANY_READ, filters
+
+
+# All of one subscription's are delivered, and all of another's pending.
+MANY_DELIVERIES = """
+    INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, created_at, wanted_since, delivered_at)
+    SELECT gen_random_uuid(), :tenant, :subscription,
+           CASE n % 2 WHEN 0 THEN 'installation.stale' ELSE 'installation.recovered' END, '{}', at, at,
+           CASE WHEN :delivered THEN at END
+    FROM generate_series(1, 50000) n CROSS JOIN LATERAL (
+        SELECT timestamptz '2026-01-01' + n * interval '1 minute' AS at) made
+"""
+MADE_LAST = datetime(2026, 2, 4, 17, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+async def told(engine: AsyncEngine) -> tuple[Building, dict[str, UUID]]:
+    """A tenant of which 100,000 deliveries are kept: of two subscriptions, while to two others nothing was sent."""
+    building = await create_building(engine, meters=0)
+    names = ("delivered", "pending", "idle", "narrowed")
+    hooks = {name: await add_webhook(engine, building.tenant_id, name=name) for name in names[:3]}
+    hooks["narrowed"] = await add_webhook(engine, building.tenant_id, property_ids=[building.property_id])
+    for name in ("delivered", "pending"):
+        made = {"tenant": building.tenant_id, "subscription": hooks[name], "delivered": name == "delivered"}
+        await change(engine, MANY_DELIVERIES, **made)
+    await change(engine, "ANALYZE")
+    return building, hooks
+
+
+def deliveries_read(plan: dict[str, Any]) -> int:
+    return sum(rows_looked_at(node) for node in nodes(plan) if node.get("Relation Name") == "delivery")
+
+
+async def test_the_log_of_deliveries_is_looked_up_whatever_filter_it_has(
+    callers: tuple[TenantDatabase, list[dict[str, Any]]], told: tuple[Building, dict[str, UUID]]
+) -> None:
+    database, seen = callers
+    building, hooks = told
+    whole, narrowed = Reach(building.tenant_id), Reach(building.tenant_id, frozenset({building.property_id}))
+    one = {name: frozenset({hook}) for name, hook in hooks.items()}
+    pending, delivered, dropped = (frozenset({state}) for state in DeliveryState)
+    tests = frozenset({DeliveredType.SUBSCRIPTION_TEST})
+    stale = frozenset({DeliveredType.INSTALLATION_STALE})
+    middle = MADE_LAST - timedelta(days=17)
+    full = 100
+    for reach, filters, found in (
+        (whole, DeliveryFilters(), full),
+        (narrowed, DeliveryFilters(), 0),
+        (whole, DeliveryFilters(subscription_ids=one["delivered"]), full),
+        (whole, DeliveryFilters(subscription_ids=one["idle"]), 0),
+        (whole, DeliveryFilters(states=pending), full),
+        (whole, DeliveryFilters(states=dropped), 0),
+        (whole, DeliveryFilters(states=pending | dropped), full),
+        (whole, DeliveryFilters(subscription_ids=one["delivered"], states=pending), 0),
+        (whole, DeliveryFilters(subscription_ids=one["pending"], states=delivered), 0),
+        (whole, DeliveryFilters(types=tests), 0),
+        (whole, DeliveryFilters(types=stale, states=pending), full),
+        (whole, DeliveryFilters(types=tests, states=delivered), 0),
+        (whole, DeliveryFilters(alert_ids=frozenset({uuid4()})), 0),
+        (whole, DeliveryFilters(made_from=MADE_LAST), 2),
+        (whole, DeliveryFilters(made_to=middle), full),
+        (whole, DeliveryFilters(made_from=middle, made_to=middle + timedelta(hours=1)), full),
+        (whole, DeliveryFilters(subscription_ids=one["pending"], made_to=middle), full),
+        (whole, DeliveryFilters(made_to=datetime(2026, 1, 1, tzinfo=UTC)), 0),
+    ):
+        seen.clear()
+        page = await deliveries_page(database, reach=reach, filters=filters, cursor=None, limit=100)
+        assert len(page.items) == found, filters
+        assert sum(map(deliveries_read, seen)) < MANY_READ, filters
+
+
+async def test_a_later_page_of_deliveries_costs_no_more_than_the_first(
+    callers: tuple[TenantDatabase, list[dict[str, Any]]], told: tuple[Building, dict[str, UUID]]
+) -> None:
+    database, seen = callers
+    building, _ = told
+    scope = ("deliveries", building.tenant_id, DeliveryFilters().bound)
+    cursor = encode_cursor((MADE_LAST - timedelta(days=30), 2**62), scope=scope)
+    reach = Reach(building.tenant_id)
+    page = await deliveries_page(database, reach=reach, filters=DeliveryFilters(), cursor=cursor, limit=100)
+    assert len(page.items) == 100
+    assert sum(map(deliveries_read, seen)) < MANY_READ

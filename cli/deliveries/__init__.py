@@ -1,0 +1,1 @@
+"""`mbus delivery`: what was sent to subscriptions, and sending it again."""
