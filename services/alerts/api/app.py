@@ -16,10 +16,12 @@ from services.alerts.api.policies import policies_router
 from services.alerts.api.stream import stream_router
 from services.alerts.api.subscription_calls import subscription_calls_router
 from services.alerts.api.subscriptions import subscriptions_router
+from services.alerts.api.unsubscribe import unsubscribe_router
 from services.alerts.api.wanted_subscription import checked
 from services.alerts.description import DESCRIPTION, TAGS, TITLE
 from services.alerts.live import LiveStreams
 from services.alerts.lookout import LookOut
+from services.alerts.mail.unsubscribe_pages import UnsubscribePages
 from services.alerts.metrics import StreamMetrics
 from services.alerts.settings import AlertsSettings
 from services.alerts.webhooks.signing import new_secret
@@ -36,6 +38,9 @@ from shared.http.token_verifier import Keys
 
 ROLE = "mbus_alerts_api"
 """The database role in which callers are answered: it sees one tenant, where that of the service sees all."""
+
+CLICKS_PER_S, CLICKS_BURST = 1.0, 20
+"""Requests by the link of one subscription: people and programs that look at mails need few."""
 
 
 def create_face(
@@ -92,6 +97,17 @@ def create_face(
     )
     app.include_router(subscription_calls_router(database, writer, new_secret=new_secret, clock=clock))
     app.include_router(deliveries_router(database, reader, writer))
+    mailing = settings.mailing()
+    if mailing is not None:
+        app.include_router(
+            unsubscribe_router(
+                database,
+                key=mailing.unsubscribe_key,
+                pages=UnsubscribePages(),
+                limit=RateLimit(per_s=CLICKS_PER_S, burst=CLICKS_BURST),
+                clock=clock,
+            )
+        )
     app.include_router(asyncapi_router(published_document()))
     return app
 

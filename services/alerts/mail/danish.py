@@ -7,6 +7,7 @@ from services.alerts.mail.words import (
     EntryWords,
     ReminderWords,
     TrialWords,
+    UnsubscribeWords,
     Words,
 )
 from shared.models import Medium
@@ -91,4 +92,10 @@ DANISH = Words(
     times_are_in="Tider er i tidszonen {zone}.",
     why_you="Du får denne mail, fordi adressen abonnerer på alarmer om målere og gateways.",
     unsubscribe="Afmeld",
+    unsubscribing=UnsubscribeWords(
+        ask="Denne adresse får mails om målere og gateways hos {tenant} gennem abonnementet {name}. Skal de ophøre?",
+        ended="Der sendes ikke flere mails gennem abonnementet {name} hos {tenant}.",
+        again="Vil du have dem igen, så spørg den, der står for alarmerne hos {tenant}.",
+        unknown="Dette link hører ikke til noget abonnement. Måske er det fjernet.",
+    ),
 )

@@ -7,6 +7,7 @@ from services.alerts.mail.words import (
     EntryWords,
     ReminderWords,
     TrialWords,
+    UnsubscribeWords,
     Words,
 )
 from shared.models import Medium
@@ -93,4 +94,10 @@ ENGLISH = Words(
     times_are_in="Times are those of the zone {zone}.",
     why_you="You get this mail because this address subscribes to alerts of meters and gateways.",
     unsubscribe="Unsubscribe",
+    unsubscribing=UnsubscribeWords(
+        ask="This address gets mails about meters and gateways of {tenant} by the subscription {name}. Shall they end?",
+        ended="No more mails go out by the subscription {name} of {tenant}.",
+        again="To get them again, ask whoever looks after the alerts of {tenant}.",
+        unknown="This link leads to no subscription. It may have been removed.",
+    ),
 )

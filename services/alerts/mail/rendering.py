@@ -5,17 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
 from services.alerts.mail.composing import Mail
-from services.alerts.mail.danish import DANISH
-from services.alerts.mail.english import ENGLISH
+from services.alerts.mail.languages import words_of
 from services.alerts.mail.news import TenantsAlert, TenantsEvent, news_of, still_silent
 from services.alerts.mail.pages import Link, Page, Section
 from services.alerts.mail.phrasing import Phrasing, clip
 from services.alerts.mail.sections import sections
 from services.alerts.mail.subjects import SUBJECT_AT_MOST, digest_subject, name_in_subject, reminder_subject
-from services.alerts.mail.words import Words
+from services.alerts.mail.templating import templates
 from shared.models import Language
 
 
@@ -46,14 +43,7 @@ class MailRenderer:
     """Reads its templates once, when it is made. What it renders depends on nothing but what it is given."""
 
     def __init__(self) -> None:
-        environment = Environment(
-            loader=PackageLoader("services.alerts.mail"),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
+        environment = templates()
         self._text = environment.get_template("mail.txt")
         self._html = environment.get_template("mail.html")
 
@@ -121,15 +111,6 @@ class MailRenderer:
         )
         text, html = self._text.render(page=page), self._html.render(page=page)
         return Mail(language=reader.language, subject=page.subject, text=text, html=html)
-
-
-def words_of(language: Language) -> Words:
-    """All that mails say in a language."""
-    match language:
-        case Language.DANISH:
-            return DANISH
-        case Language.ENGLISH:
-            return ENGLISH
 
 
 def _phrasing(reader: Reader) -> Phrasing:

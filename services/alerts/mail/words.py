@@ -94,6 +94,18 @@ class DisabledWords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnsubscribeWords:
+    """The page that a mail's link leads to, where one click ends the subscription."""
+
+    ask: str
+    ended: str
+    again: str
+    """Said when it has ended: how mails come again."""
+    unknown: str
+    """Said where the link leads to no subscription."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Words:
     """All that mails say in one language."""
 
@@ -116,3 +128,4 @@ class Words:
     times_are_in: str
     why_you: str
     unsubscribe: str
+    unsubscribing: UnsubscribeWords

@@ -48,6 +48,8 @@ TAKE = text(
     """  # noqa: S608 - the code's own text
 ).bindparams(bindparam("claim", value=CLAIM, type_=Interval()), bindparam("wait", type_=Interval()))
 
+HOLD = text("SELECT FROM subscription WHERE id = :id FOR NO KEY UPDATE")
+
 RENEW = text(
     """
     UPDATE subscription SET claimed_until = statement_timestamp() + :claim
@@ -87,6 +89,15 @@ async def take(engine: AsyncEngine, *, by_mail: bool, failing: bool, at_most: in
             TAKE, {"at_most": at_most, "failing": failing, "by_mail": by_mail, "wait": wait}
         )
         return [Claim(**row) for row in found.mappings()]
+
+
+async def hold(connection: AsyncConnection, claim: Claim) -> None:
+    """Let nobody change the subscription until the transaction ends, of which this is the beginning.
+
+    Whoever disables or removes one locks it first, and then what waits for it: in another order than theirs each would
+    wait for the other.
+    """
+    await connection.execute(HOLD, {"id": claim.id})
 
 
 async def renew(connection: AsyncConnection, claim: Claim) -> Claim | None:

@@ -1,8 +1,8 @@
-"""Ends a subscription that nothing arrives at: what waits for it is dropped, and the tenant's others are told."""
+"""Ends a subscription: what waits for it is dropped. Where nothing arrives at it, the tenant's others are told."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import bindparam, text
@@ -47,6 +47,16 @@ NOTICE = text(
 log = get_logger(__name__)
 
 
+async def switch_off(
+    connection: AsyncConnection, subscription_id: UUID, *, because: DisabledBecause, now: datetime
+) -> bool:
+    """Send nothing to the subscription from `now` on, nor what waits for it. Whether it was enabled until then."""
+    switched = await connection.scalar(DISABLE, {"id": subscription_id, "because": because.value, "now": now})
+    if switched is not None:
+        await connection.execute(DROP, {"id": subscription_id, "now": now})
+    return switched is not None
+
+
 async def disable(
     connection: AsyncConnection,
     claim: Claim,
@@ -56,10 +66,9 @@ async def disable(
     failing_since: datetime | None,
     now: datetime,
 ) -> None:
-    """Send nothing to the subscription any more; `reason` is what its last attempt ended with."""
-    if await connection.scalar(DISABLE, {"id": claim.id, "because": because.value, "now": now}) is None:
+    """Send nothing to a subscription that fails, and tell the others; `reason` is what its last attempt ended with."""
+    if not await switch_off(connection, claim.id, because=because, now=now):
         return  # somebody has meanwhile
-    await connection.execute(DROP, {"id": claim.id, "now": now})
     told = SubscriptionDisabled(
         tenant_id=claim.tenant_id,
         subscription_id=claim.id,

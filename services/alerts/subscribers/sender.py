@@ -17,7 +17,7 @@ from services.alerts.metrics import AlertsMetrics
 from services.alerts.repeating import again_and_again
 from services.alerts.rules.retries import Delivered
 from services.alerts.subscribers.batches import SENT_AT_MOST, Sending, next_batch
-from services.alerts.subscribers.claims import Claim, release, renew, take
+from services.alerts.subscribers.claims import Claim, hold, release, renew, take
 from services.alerts.subscribers.results import Sent, write_down
 from services.alerts.subscribers.secrets import good_secrets
 from services.alerts.subscribers.ways import Way
@@ -113,6 +113,7 @@ class Sender:
     async def _send_batch(self, claim: Claim) -> Claim | None:
         """The claim as it is renewed where there may be more to be sent; None when it was given back, or is lost."""
         async with self._database.engine.begin() as connection:
+            await hold(connection, claim)
             batch = await next_batch(connection, claim, wait=self._wait)
             if not batch:
                 await release(connection, claim)
@@ -153,6 +154,7 @@ class Sender:
     async def _write_down(self, claim: Claim, sent: Sequence[Sent], *, more: bool) -> Claim | None:
         """Keep what was sent, and the claim where there may be `more` to be sent."""
         async with self._database.engine.begin() as connection:
+            await hold(connection, claim)
             if sent:
                 now = (await connection.execute(NOW)).scalar_one()
                 await write_down(connection, claim, sent, now)

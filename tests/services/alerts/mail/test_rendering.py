@@ -12,8 +12,9 @@ from typing_extensions import override
 from services.alerts.mail.composing import Mail
 from services.alerts.mail.danish import DANISH
 from services.alerts.mail.english import ENGLISH
+from services.alerts.mail.languages import words_of
 from services.alerts.mail.news import TenantsAlert, TenantsEvent
-from services.alerts.mail.rendering import DisabledSubscription, MailRenderer, Reader, words_of
+from services.alerts.mail.rendering import DisabledSubscription, MailRenderer, Reader
 from services.alerts.mail.sections import LISTED_AT_MOST
 from services.alerts.mail.subjects import SUBJECT_AT_MOST
 from services.alerts.mail.words import Words

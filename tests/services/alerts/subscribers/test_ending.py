@@ -1,0 +1,47 @@
+"""A subscription that is ended while something is on its way to it: neither waits for the other."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.alerts.subscribers.disabling import DISABLE, DROP
+from services.alerts.webhooks.signing import new_secret
+from shared.models import DisabledBecause
+from tests.services.alerts.standing import rows
+from tests.services.alerts.subscribers.conftest import MakeSender
+from tests.services.alerts.subscribers.told import deliveries, open_alert, tell
+from tests.support.messages import eventually
+from tests.support.registry import Building
+from tests.support.subscriptions import add_webhook
+from tests.support.webhook_receiver import receiving
+
+BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def test_who_ends_it_and_who_writes_down_what_was_sent_do_not_wait_for_each_other(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender
+) -> None:
+    secret, meter = new_secret(), building.installation_ids[0]
+    async with receiving(secret) as receiver:
+        receiver.held.clear()
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        async with make_sender():
+            await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+            await receiver.wait_for(1)
+            async with engine.begin() as ending:
+                now = await ending.scalar(text("SELECT now()"))
+                because = DisabledBecause.BY_HAND.value
+                assert await ending.scalar(DISABLE, {"id": hook, "because": because, "now": now}) == hook
+                receiver.held.set()
+
+                async def sender_waits() -> bool:
+                    return await rows(engine, BLOCKED) == [(1,)]
+
+                await eventually(sender_waits)
+                await ending.execute(DROP, {"id": hook, "now": now})
+
+            async def is_given_back() -> bool:
+                return await rows(engine, "SELECT claimed_until FROM subscription WHERE id = :id", id=hook) == [(None,)]
+
+            await eventually(is_given_back)
+    assert await deliveries(engine, hook) == [("installation.stale", "disabled")]
+    assert await rows(engine, "SELECT enabled, disabled_because FROM subscription") == [(False, "by_hand")]
