@@ -1,7 +1,6 @@
 """Deliveries to webhooks, from the row to a real receiver: once where all is well, else until it is taken."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -10,37 +9,27 @@ from starlette.responses import Response
 from services.alerts.webhooks.signing import new_secret
 from tests.services.alerts.standing import change, rows
 from tests.services.alerts.subscribers.conftest import MakeSender
-from tests.services.alerts.subscribers.told import deliveries, open_alert, set_clock_forward, tell, tell_all
+from tests.services.alerts.subscribers.told import (
+    STANDING,
+    deliveries,
+    ended,
+    failed,
+    open_alert,
+    set_clock_forward,
+    tell,
+    tell_all,
+)
 from tests.support.messages import eventually
 from tests.support.registry import Building
 from tests.support.subscriptions import add_webhook
 from tests.support.webhook_receiver import receiving
 
-STANDING = "SELECT enabled, disabled_because, failures, failing_since IS NOT NULL FROM subscription WHERE id = :id"
 LONG = timedelta(hours=1)
 
 
 @pytest.fixture
 def secret() -> str:
     return new_secret()
-
-
-async def ended(engine: AsyncEngine, subscription_id: UUID) -> None:
-    """Wait until nothing is to be sent any more."""
-
-    async def nothing_waits() -> bool:
-        return "waits" not in {state for _, state in await deliveries(engine, subscription_id)}
-
-    await eventually(nothing_waits)
-
-
-async def failed(engine: AsyncEngine, subscription_id: UUID, times: int) -> None:
-    """Wait until it has failed so often in a row."""
-
-    async def so_often() -> bool:
-        return await rows(engine, "SELECT failures FROM subscription WHERE id = :id", id=subscription_id) == [(times,)]
-
-    await eventually(so_often)
 
 
 async def test_an_event_arrives_signed_under_the_id_of_its_delivery_and_once(

@@ -11,9 +11,13 @@ from services.alerts.operations.telling import tell_subscriptions
 from shared.messages.alert_events import SOURCE, GatewayAlert, InstallationAlert
 from shared.messages.cloudevents import CloudEvent
 from tests.services.alerts.standing import change, rows
+from tests.support.messages import eventually
 from tests.support.registry import Building
 
 SINCE = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+STANDING = "SELECT enabled, disabled_because, failures, failing_since IS NOT NULL FROM subscription WHERE id = :id"
+"""How a subscription stands: whether it is enabled, and what has failed."""
 
 OPEN = """
     INSERT INTO alert (id, tenant_id, type, installation_id, gateway_id, since, opened_at, opened_because)
@@ -90,6 +94,24 @@ async def deliveries(engine: AsyncEngine, subscription_id: UUID) -> list[tuple[s
         id=subscription_id,
     )
     return [(kind, state) for kind, state in found]
+
+
+async def ended(engine: AsyncEngine, subscription_id: UUID) -> None:
+    """Wait until nothing is to be sent any more."""
+
+    async def nothing_waits() -> bool:
+        return "waits" not in {state for _, state in await deliveries(engine, subscription_id)}
+
+    await eventually(nothing_waits)
+
+
+async def failed(engine: AsyncEngine, subscription_id: UUID, times: int) -> None:
+    """Wait until it has failed so often in a row."""
+
+    async def so_often() -> bool:
+        return await rows(engine, "SELECT failures FROM subscription WHERE id = :id", id=subscription_id) == [(times,)]
+
+    await eventually(so_often)
 
 
 async def set_clock_forward(engine: AsyncEngine, by: str, *, of: UUID | None = None) -> None:
