@@ -28,11 +28,13 @@ ALERTS = alerts.Size(
     folds=FoldSize(rounds=2, messages=INGEST.messages, installations=50_000, turns=4),
     lateness=LatenessSize(seconds=2, due=1_000, replicas=False),
     sweeps=SweepSize(few=10_000, many=100_000, due=1_000, rounds=5),
+    webhooks=10_000,
 )
 ALERTS_FULL = alerts.Size(
     folds=FoldSize(rounds=3, messages=INGEST.messages, installations=100_000, turns=5),
     lateness=LatenessSize(seconds=5, due=1_000, replicas=True),
     sweeps=SweepSize(few=10_000, many=1_000_000, due=1_000, rounds=7),
+    webhooks=100_000,
 )
 
 AsObject = Annotated[bool, typer.Option("--json", help="Print one JSON object, last on stdout.")]
@@ -115,10 +117,11 @@ def alerts_command(
     as_object: AsObject = False,
     plain: Plain = False,
     full: Annotated[
-        bool, typer.Option("--full", help="A million installations, four replicas, more rounds: some seven minutes.")
+        bool,
+        typer.Option("--full", help="A million installations, four replicas, 100,000 webhooks: some ten minutes."),
     ] = False,
 ) -> None:
-    """Sweep 1,000 due installations among few and many, fold what ingest stored, and time alerts on their way.
+    """Sweep 1,000 due installations among few and many, fold what ingest stored, time alerts and webhooks on their way.
 
     Makes and drops databases and virtual hosts of its own on the servers of MBUS_DATABASE_URL, MBUS_BROKER_URL and
     MBUS_BROKER_MANAGEMENT_URL (of the running stack, where they are not set).

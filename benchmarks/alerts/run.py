@@ -1,4 +1,4 @@
-"""One run of the bench: folds, lateness, sweeps and deliveries, and what came of it."""
+"""One run of the bench: folds, lateness, sweeps, deliveries and webhooks, and what came of it."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,6 +8,7 @@ from benchmarks.alerts.deliveries import DeliveryResult, measure_deliveries
 from benchmarks.alerts.folds import FoldResult, FoldSize, measure_folds
 from benchmarks.alerts.punctuality import LatenessResult, LatenessSize, measure_lateness
 from benchmarks.alerts.sweeps import SweepResult, SweepSize, measure_sweeps
+from benchmarks.alerts.webhooks import WebhookResult, measure_webhooks
 from benchmarks.place import BenchServers, open_place
 
 Tell = Callable[[str], None]
@@ -20,10 +21,12 @@ class Size:
     folds: FoldSize
     lateness: LatenessSize
     sweeps: SweepSize
+    webhooks: int
+    """Deliveries to one endpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertsResult(SweepResult, DeliveryResult, FoldResult, LatenessResult):
+class AlertsResult(WebhookResult, SweepResult, DeliveryResult, FoldResult, LatenessResult):
     """The figures."""
 
     hypertable: bool
@@ -45,11 +48,14 @@ async def run_bench(servers: BenchServers, size: Size, *, hypertable: bool, tell
     ):
         swept = await measure_sweeps(place, larger, size.sweeps, tell=tell)
         delivered = await measure_deliveries(place, tell=tell)
+    async with open_place(servers, hypertable=hypertable) as place:
+        posted = await measure_webhooks(place, size.webhooks, tell=tell)
     return AlertsResult(
         **asdict(swept),
         **asdict(delivered),
         **asdict(folded),
         **asdict(late),
+        **asdict(posted),
         hypertable=place.is_hypertable,
         postgresql=place.server,
     )

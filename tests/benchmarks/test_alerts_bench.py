@@ -32,6 +32,7 @@ SMALL = Size(
     folds=FoldSize(rounds=1, messages=1_500, installations=4_000, turns=40),
     lateness=LatenessSize(seconds=1, due=100, replicas=False),
     sweeps=SweepSize(few=400, many=800, due=20, rounds=2),
+    webhooks=1_000,
 )
 
 
