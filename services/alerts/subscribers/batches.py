@@ -55,17 +55,18 @@ WAITING = text(
     """
 )
 
+# Only what is still as it was planned: somebody may have asked for it to be sent again in the meantime.
 SETTLE = text(
     """
     UPDATE delivery d SET digest_id = head.id, next_attempt_at = :now
-    FROM unnest(:ids, :heads) AS head (member, id) WHERE d.id = head.member
+    FROM unnest(:ids, :heads) AS head (member, id) WHERE d.id = head.member AND d.digest_id IS NULL
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("heads", type_=ARRAY(Uuid())))
 
 POSTPONE = text(
     """
     UPDATE delivery d SET next_attempt_at = later.until, held_by = later.held_by
-    FROM unnest(:ids, :until, :held_by) AS later (id, until, held_by) WHERE d.id = later.id
+    FROM unnest(:ids, :until, :held_by) AS later (id, until, held_by) WHERE d.id = later.id AND d.digest_id IS NULL
     """
 ).bindparams(
     bindparam("ids", type_=ARRAY(Uuid())),
@@ -76,7 +77,7 @@ POSTPONE = text(
 DROP = text(
     """
     UPDATE delivery d SET dropped_at = :now, dropped_because = dropped.because
-    FROM unnest(:ids, :because) AS dropped (id, because) WHERE d.id = dropped.id
+    FROM unnest(:ids, :because) AS dropped (id, because) WHERE d.id = dropped.id AND d.digest_id IS NULL
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("because", type_=ARRAY(Text())))
 
