@@ -146,7 +146,8 @@ async def _write_failures(connection: AsyncConnection, failed: Sequence[_Failure
 
 async def _write_standing(connection: AsyncConnection, claim: Claim, sent: Sequence[Sent], now: datetime) -> None:
     """How the subscription stands after the batch; several that failed at once are one failure of it."""
-    last = sent[-1]
+    # Who wants nothing more has said so, whatever else was taken at the same moment.
+    last = next((one for one in sent if isinstance(one.outcome, Refused)), sent[-1])
     if isinstance(last.outcome, Delivered):
         await connection.execute(WELL, {"id": claim.id})
         return

@@ -38,6 +38,9 @@ IN_FLIGHT = 4
 BATCH_S = 15.0
 """For so long messages of a batch are begun; with the time that the last ones take it is shorter than a claim."""
 
+STOP_S = 5.0
+"""For so long a stop waits for answers to what is on its way, so that it need not be sent again."""
+
 NOW = text("SELECT statement_timestamp()")
 
 log = get_logger(__name__)
@@ -63,6 +66,7 @@ class Sender:
         self._wait = wait
         self._metrics = metrics
         self._tasks: dict[Lane, set[asyncio.Task[None]]] = {lane: set() for lane in LANES}
+        self._stopping = False
         self._freed = asyncio.Event()
         """Set when there is room for one more subscription, and when one may have more to be sent."""
 
@@ -74,7 +78,11 @@ class Sender:
             yield
         finally:
             await end(look)
-            await end(*(task for tasks in self._tasks.values() for task in tasks))
+            self._stopping = True
+            under_way = {task for tasks in self._tasks.values() for task in tasks}
+            if under_way:
+                await asyncio.wait(under_way, timeout=STOP_S)
+            await end(*under_way)
 
     async def send_due(self) -> None:
         """Begin to send to the subscriptions that something is due for, as far as there is room."""
@@ -123,7 +131,7 @@ class Sender:
         more = False
         try:
             await self._send_all(claim, batch, secrets, sent)
-            more = len(batch) == SENT_AT_MOST and isinstance(sent[-1].outcome, Delivered)
+            more = not self._stopping and len(batch) == SENT_AT_MOST and isinstance(sent[-1].outcome, Delivered)
         finally:
             # Also when this is cancelled: what has arrived is not sent again, and others need not wait.
             renewed = await self._write_down(claim, sent, more=more)
@@ -144,7 +152,7 @@ class Sender:
                 came = await way.send(claim, one, secrets)
                 sent.append(came)
                 failed = failed or not isinstance(came.outcome, Delivered)
-                if failed or time.monotonic() >= until:
+                if failed or self._stopping or time.monotonic() >= until:
                     return
 
         async with asyncio.TaskGroup() as tasks:

@@ -1,11 +1,14 @@
 """Deliveries to webhooks, from the row to a real receiver: once where all is well, else until it is taken."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from services.alerts.subscribers.batches import SENT_AT_MOST
+from services.alerts.subscribers.sender import IN_FLIGHT
 from services.alerts.webhooks.signing import new_secret
 from tests.services.alerts.standing import change, rows
 from tests.services.alerts.subscribers.conftest import MakeSender
@@ -25,6 +28,10 @@ from tests.support.subscriptions import add_webhook
 from tests.support.webhook_receiver import receiving
 
 LONG = timedelta(hours=1)
+TEST = """
+    INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, wanted_since, next_attempt_at)
+    VALUES (gen_random_uuid(), :tenant, :id, 'subscription.test', '{"type": "subscription.test"}', now(), now())
+"""
 
 
 @pytest.fixture
@@ -270,3 +277,57 @@ async def test_during_a_rotation_both_secrets_are_good_and_after_it_the_old_one_
             await tell(engine, building, "installation.stale", await open_alert(engine, building, meters[1]), meters[1])
             await ended(engine, hook)
     assert len(receiver.received) == 2
+
+
+async def test_a_410_disables_it_though_others_were_taken_at_the_same_moment(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        receiver.held.clear()
+        receiver.answer = lambda one: 410 if one.event["type"].startswith("gateway.") else 204
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        of_gateway = await open_alert(engine, building, gateway_id=building.gateway_id)
+        of_meter = await open_alert(engine, building, meter)
+        await tell_all(
+            engine, building, [("gateway.silent", of_gateway, None), ("installation.stale", of_meter, meter)]
+        )
+        async with make_sender():
+            await receiver.wait_for(2)
+            receiver.held.set()
+            await ended(engine, hook)
+    assert await rows(engine, STANDING, id=hook) == [(False, "gone", 1, True)]
+    assert await deliveries(engine, hook) == [("gateway.silent", "disabled"), ("installation.stale", "delivered")]
+
+
+async def test_a_stop_waits_for_the_answer_to_what_is_on_its_way_and_begins_nothing_more(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        receiver.held.clear()
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        for _ in range(IN_FLIGHT + 2):
+            await change(engine, TEST, tenant=building.tenant_id, id=hook)
+        async with make_sender():
+            await receiver.wait_for(IN_FLIGHT)
+            asyncio.get_running_loop().call_later(0.5, receiver.held.set)
+        assert len(receiver.received) == receiver.most_at_once == IN_FLIGHT
+    states = [state for _, state in await deliveries(engine, hook)]
+    assert (states.count("delivered"), states.count("waits")) == (IN_FLIGHT, 2)
+    assert await rows(engine, "SELECT claimed_until FROM subscription") == [(None,)]
+
+
+async def test_the_next_batch_follows_at_once(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        alert = await open_alert(engine, building, meter)
+        await change(engine, "UPDATE alert SET closed_at = now(), closed_because = 'heard'")
+        for _ in range(2 * SENT_AT_MOST + 1):
+            await change(engine, TEST, tenant=building.tenant_id, id=hook)
+        async with make_sender():
+            await tell(engine, building, "installation.stale", alert, meter)
+            await ended(engine, hook)
+    assert len({one.message_id for one in receiver.received}) == len(receiver.received) == 2 * SENT_AT_MOST + 2
