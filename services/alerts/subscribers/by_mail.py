@@ -21,9 +21,12 @@ from services.alerts.subscribers.batches import Sending
 from services.alerts.subscribers.claims import Claim
 from services.alerts.subscribers.results import Sent
 from services.alerts.subscribers.ways import Way
+from shared.logs import get_logger
 from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEvent, decode
 from shared.messages.subscriber_events import REMINDERS, SubscriberEventType, SubscriptionDisabledEvent
 from shared.models import Language
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class ByMail(Way):
             case RecipientRefused(reason) | MailRefused(reason):
                 return Sent(sending, Failed(reason))
             case TryAgain(reason):
+                log.warning("mail_not_sent", subscription_id=str(claim.id), reason=reason)
                 return Sent(sending, Failed(reason), ours=True)
 
     def _mail(self, claim: Claim, sending: Sending, reader: Reader, made_at: datetime) -> Mail:

@@ -13,8 +13,13 @@ from cli.stack.compose_answers import Container, compose_problem, engine_problem
 from cli.stack.compose_env import PORTS, SECRETS, host_variables, keep_env
 from cli.stack.env_file import read_env_file
 from cli.stack.errors import StackError
+from services.alerts.settings import AlertsSettings
+from services.alerts.webhooks.allow_list import AllowList
 
 ROOT = Path(__file__).parents[3]
+
+OF_THE_STACK = {"database_url", "broker_url", "host", "port", "prefetch", "grace_period_s"}
+"""Settings of alerts that are as the rest of the compose file is."""
 
 NO_DAEMON = "\nCannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"
 NO_PERMISSION = (
@@ -231,6 +236,36 @@ def test_the_compose_file_asks_for_every_secret_and_publishes_every_port_on_loop
     monitoring = {"MBUS_PUBLISHED_PROMETHEUS_PORT", "MBUS_PUBLISHED_GRAFANA_PORT"}  # only by a profile
     assert {name: int(usual) for _, name, usual, _ in published if name not in monitoring} == PORTS
     assert {address for address, _, _, _ in published} == {"127.0.0.1"}
+
+
+def test_the_compose_file_lets_through_every_setting_of_alerts_with_the_default_that_it_has() -> None:
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    passed = dict(re.findall(r"(MBUS_ALERTS_\w+): \$\{\1:-([^}]*)\}", text))
+    # The container sees it under another name.
+    passed |= dict.fromkeys(re.findall(r"(MBUS_ALERTS_\w+): \$\{\1:\+/etc/mbus/smtp-ca\.pem\}", text), "")
+    assert "${MBUS_ALERTS_SMTP_CA_FILE:-/dev/null}:/etc/mbus/smtp-ca.pem:ro" in text
+    settings = {
+        f"MBUS_ALERTS_{name.upper()}": written(field.default)
+        for name, field in AlertsSettings.model_fields.items()
+        if field.validation_alias is None and name not in OF_THE_STACK
+    }
+    assert passed == settings
+
+
+def written(default: object) -> str:
+    """A default as a variable says it."""
+    match default:
+        case None:
+            return ""
+        case AllowList():
+            assert default == AllowList()
+            return ""
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+        case _:
+            return str(default)
 
 
 def test_two_checkouts_are_two_projects(tmp_path: Path) -> None:

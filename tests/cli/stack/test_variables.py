@@ -45,3 +45,16 @@ def test_a_program_inherits_no_variable_that_opens_another_door(monkeypatch: pyt
     inherited = inherited_environment("MBUS_INGEST_")
     assert {"MBUS_INGEST_PREFETCH", "MBUS_LOG_LEVEL", "OTHER"} <= inherited.keys()
     assert not {"MBUS_DATABASE_URL", "MBUS_QUERY_DATABASE_URL"} & inherited.keys()
+
+
+def test_mail_and_webhooks_are_set_up_for_alerts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an operator exports before `mbus up` reaches it, as it is."""
+    settings = {
+        "MBUS_ALERTS_SMTP_URL": "smtps://user:pa$$w%40rd@mail.example.com",
+        "MBUS_ALERTS_UNSUBSCRIBE_KEY": "k" * 32,
+        "MBUS_ALERTS_WEBHOOKS_ALLOWED": "sink:8080, 10.1.0.0/16",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert settings.items() <= inherited_environment("MBUS_ALERTS_").items()
+    assert not settings.keys() & inherited_environment("MBUS_QUERY_").keys()
