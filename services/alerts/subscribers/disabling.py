@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 import msgspec
 from sqlalchemy import bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import DateTime
 
-from services.alerts.subscribers.claims import Claim
+from services.alerts.subscribers.claims import DUE, Claim
 from shared.logs import get_logger
 from shared.messages.alert_events import SOURCE
 from shared.messages.subscriber_events import SubscriberEventType, SubscriptionDisabled, SubscriptionDisabledEvent
@@ -29,6 +29,17 @@ DISABLE = text(
 DROP = text(
     f"""
     UPDATE delivery SET dropped_at = :now, dropped_because = :because WHERE subscription_id = :id AND {PENDING}
+    """  # noqa: S608 - the code's own text
+).bindparams(bindparam("because", value=DroppedBecause.DISABLED.value))
+
+# Of a transition that had seen the subscription before it was switched off, and was committed after that.
+DROP_STRAYS = text(
+    f"""
+    UPDATE delivery SET dropped_at = statement_timestamp(), dropped_because = :because
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM delivery
+        WHERE {DUE} AND subscription_id IN (SELECT id FROM subscription WHERE NOT enabled OR deleted_at IS NOT NULL)
+        FOR UPDATE SKIP LOCKED))
     """  # noqa: S608 - the code's own text
 ).bindparams(bindparam("because", value=DroppedBecause.DISABLED.value))
 
@@ -55,6 +66,12 @@ async def switch_off(
     if switched is not None:
         await connection.execute(DROP, {"id": subscription_id, "now": now})
     return switched is not None
+
+
+async def drop_strays(engine: AsyncEngine) -> int:
+    """Drop what waits for subscriptions that nothing is sent to, and return how much that was."""
+    async with engine.begin() as connection:
+        return (await connection.execute(DROP_STRAYS)).rowcount
 
 
 async def disable(

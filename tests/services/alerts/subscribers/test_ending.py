@@ -3,12 +3,14 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.alerts.subscribers.disabling import DISABLE, DROP
+from services.alerts.subscribers.disabling import DISABLE, DROP, drop_strays
 from services.alerts.webhooks.signing import new_secret
+from shared.database import open_engine
 from shared.models import DisabledBecause
-from tests.services.alerts.standing import rows
+from tests.services.alerts.standing import change, rows
 from tests.services.alerts.subscribers.conftest import MakeSender
 from tests.services.alerts.subscribers.told import deliveries, open_alert, tell
+from tests.support.databases import Database
 from tests.support.messages import eventually
 from tests.support.registry import Building
 from tests.support.subscriptions import add_webhook
@@ -45,3 +47,21 @@ async def test_who_ends_it_and_who_writes_down_what_was_sent_do_not_wait_for_eac
             await eventually(is_given_back)
     assert await deliveries(engine, hook) == [("installation.stale", "disabled")]
     assert await rows(engine, "SELECT enabled, disabled_because FROM subscription") == [(False, "by_hand")]
+
+
+async def test_what_a_transition_makes_for_one_that_is_switched_off_meanwhile_is_dropped_soon_after(
+    engine: AsyncEngine, database: Database, building: Building
+) -> None:
+    """It had seen it before, so its row waits for a subscription that nobody sends to."""
+    meter = building.installation_ids[0]
+    stays, off, removed = [await add_webhook(engine, building.tenant_id) for _ in range(3)]
+    await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+    by_hand = "enabled = false, disabled_at = now(), disabled_because = 'by_hand'"
+    await change(engine, f"UPDATE subscription SET {by_hand} WHERE id = :id", id=off)
+    await change(engine, "UPDATE subscription SET deleted_at = now() WHERE id = :id", id=removed)
+    async with open_engine(database.alerts_url, application_name="mbus-tests") as service:
+        assert await drop_strays(service) == 2
+        assert await drop_strays(service) == 0
+    assert await deliveries(engine, stays) == [("installation.stale", "waits")]
+    for one in (off, removed):
+        assert await deliveries(engine, one) == [("installation.stale", "disabled")]
