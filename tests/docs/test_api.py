@@ -43,6 +43,11 @@ async def test_every_call_to_alerts_works_and_prints_what_its_guide_shows(
         "MBUS_ALERTS_BROKER_URL": vhost.alerts_url,
         "MBUS_JWT_SECRET": SECRET,
         "MBUS_ALERTS_SETTLE_S": "3600",  # it judges nothing here
+        # So that subscriptions by mail can be made; nothing is mailed.
+        "MBUS_ALERTS_SMTP_URL": "smtp://127.0.0.1:1",
+        "MBUS_ALERTS_MAIL_FROM": "alerts@example.com",
+        "MBUS_ALERTS_PUBLIC_URL": "https://alerts.example.com",
+        "MBUS_ALERTS_UNSUBSCRIBE_KEY": SECRET,
     }
     async with running(variables, "alerts") as (_, url):
         token = (
