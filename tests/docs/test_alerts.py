@@ -128,8 +128,8 @@ async def test_the_program_prints_its_tenants_events_once_and_misses_none_while_
 
 
 def test_the_event_on_the_page_is_the_documents_example() -> None:
-    (shown,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
-    event = json.loads(shown)
+    shown = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    event = json.loads(shown[0])
     assert {**example(AlertEventType.INSTALLATION_STALE), "id": event["id"]} == event
 
 
