@@ -4,8 +4,8 @@ TITLE = "M-Bus Gateway: alerts"
 
 DESCRIPTION = """\
 Which meters and gateways have fallen silent, and when silence is too long: of the tenant of your token, and nothing of
-any other. What is another tenant's does not exist for you: a 404. To be told at once rather than to ask, listen to
-`GET /alerts/stream`, or subscribe to the events on the message broker.
+any other. What is another tenant's does not exist for you: a 404. To be told rather than to ask, make a subscription by
+webhook or mail, listen to `GET /alerts/stream`, or take the events from the message broker.
 
 **Tokens.** Every call has a bearer token (a JWT): with the scope `alerts:read` to read, and `alerts:write` to change
 anything. It may be narrowed to some properties.
