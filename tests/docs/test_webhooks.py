@@ -118,7 +118,8 @@ async def running(name: str, folder: Path, *secrets: str) -> AsyncIterator[Recei
         await eventually(listens)
         yield receiver
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await reading
         _, errors = await process.communicate()
     assert errors == b""
@@ -338,7 +339,11 @@ async def test_the_receiver_does_not_start_without_a_secret_that_is_one(
     tmp_path: Path, name: str, secrets: tuple[str, ...]
 ) -> None:
     process = await start(name, tmp_path, await free_port(), *secrets)
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    try:
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode == 1
     assert "WEBHOOK_SECRETS" in errors.decode()
 
