@@ -11,6 +11,12 @@ from cli.options import printable
 from services.alerts.queries.delivery_fields import DeliveryState
 from services.alerts.queries.delivery_selection import Logged
 
+ID_CHARACTERS = 36
+"""Of an id, which is what the other command takes."""
+
+PIPED_WIDTH = 240
+"""A program or a file is given whole lines."""
+
 
 def print_list(counts: Mapping[DeliveryState, int], items: Sequence[Logged], *, as_json: bool) -> None:
     """Those found, and how many there are in all."""
@@ -21,6 +27,7 @@ def print_list(counts: Mapping[DeliveryState, int], items: Sequence[Logged], *, 
         table = Table(
             "id", "made", "tenant", "to", "event", "state", "failed", "last attempt", box=None, pad_edge=False
         )
+        table.columns[0].min_width = ID_CHARACTERS
         table.columns[6].justify = "right"
         for column in table.columns[:-1]:
             column.no_wrap = True
@@ -35,7 +42,10 @@ def print_list(counts: Mapping[DeliveryState, int], items: Sequence[Logged], *, 
                 str(item.attempts),
                 _last(item),
             )
-        Console(highlight=False, markup=False, emoji=False).print(table)
+        console = Console(highlight=False, markup=False, emoji=False)
+        if not console.is_terminal:
+            console.width = PIPED_WIDTH
+        console.print(table)
         print()
     each = ", ".join(f"{number:,} {state}" for state, number in counts.items())
     print(f"{deliveries(sum(counts.values()))}{': ' if each else '.'}{each}")
