@@ -20,6 +20,7 @@ from services.alerts.queries.pipeline import Seen, read_pipeline
 from services.alerts.repeating import again_and_again
 from services.alerts.rounds import Rounds
 from services.alerts.subscribers.disabling import drop_strays
+from services.alerts.subscribers.secrets import forget_secrets
 from shared.clock import Monotonic
 from shared.ending import end
 from shared.logs import get_logger
@@ -170,6 +171,7 @@ class Watch:
     async def _tidy_up(self) -> None:
         """Remove what was sent long ago, and drop what nobody is to be sent any more."""
         await drop_strays(self._database.engine)
+        await forget_secrets(self._database.engine)
         removed = await remove_delivered(self._database.engine, kept=self._keep_deliveries)
         if removed:
             log.info("old_deliveries_removed", count=removed)

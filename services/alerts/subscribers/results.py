@@ -107,7 +107,7 @@ async def write_down(connection: AsyncConnection, claim: Claim, sent: Sequence[S
     """Keep what became of a batch, given in the order in which it ended."""
     delivered = [(one.sending, one.outcome) for one in sent if isinstance(one.outcome, Delivered)]
     failed = [
-        _Failure(one.sending, one.outcome, _again(one.sending.attempts, one.outcome, now, one.sending.wanted_since))
+        _Failure(one.sending, one.outcome, _tried_again(one, one.outcome, now))
         for one in sent
         if not isinstance(one.outcome, Delivered)
     ]
@@ -164,6 +164,12 @@ async def _write_standing(connection: AsyncConnection, claim: Claim, sent: Seque
         because = DisabledBecause.GONE if isinstance(last.outcome, Refused) else DisabledBecause.FAILING
         reason = last.outcome.reason
         await disable(connection, claim, because=because, reason=reason, failing_since=failing_since, now=now)
+
+
+def _tried_again(sent: Sent, outcome: Failed | Refused, now: datetime) -> datetime | None:
+    """When it is its turn again; None where it is given up."""
+    again = _again(sent.sending.attempts, outcome, now, sent.sending.wanted_since)
+    return min(again, now + OURS_HELD_AT_MOST) if again is not None and sent.ours else again
 
 
 def _again(attempts: int, outcome: Failed | Refused, now: datetime, since: datetime) -> datetime | None:

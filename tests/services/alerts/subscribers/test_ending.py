@@ -4,6 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.alerts.subscribers.disabling import DISABLE, DROP, drop_strays
+from services.alerts.subscribers.secrets import forget_secrets
 from services.alerts.webhooks.signing import new_secret
 from shared.database import open_engine
 from shared.models import DisabledBecause
@@ -65,3 +66,22 @@ async def test_what_a_transition_makes_for_one_that_is_switched_off_meanwhile_is
     assert await deliveries(engine, stays) == [("installation.stale", "waits")]
     for one in (off, removed):
         assert await deliveries(engine, one) == [("installation.stale", "disabled")]
+
+
+async def test_secrets_that_nothing_is_signed_with_any_more_are_forgotten(
+    engine: AsyncEngine, database: Database, building: Building
+) -> None:
+    rotated, removed = [await add_webhook(engine, building.tenant_id) for _ in range(2)]
+    for age, secret in (("-1 hour", "over"), ("1 hour", "still good")):
+        await change(
+            engine,
+            "INSERT INTO subscription_secret (subscription_id, secret, expires_at)"
+            f" VALUES (:id, :secret, now() + interval '{age}')",
+            id=rotated,
+            secret=secret,
+        )
+    await change(engine, "UPDATE subscription SET deleted_at = now() WHERE id = :id", id=removed)
+    async with open_engine(database.alerts_url, application_name="mbus-tests") as service:
+        assert await forget_secrets(service) == 2
+    left = await rows(engine, "SELECT subscription_id, secret = 'over' FROM subscription_secret")
+    assert left == [(rotated, False), (rotated, False)]

@@ -238,6 +238,8 @@ async def test_a_mail_server_that_is_away_for_days_disables_nobody(
         for times in (1, 2, 3):
             await failed(engine, mail, times)
             assert await rows(engine, STANDING, id=mail) == [(True, None, times, False)]
+            soon = "SELECT DISTINCT next_attempt_at <= now() + interval '5 minutes' FROM delivery"
+            assert await rows(engine, soon) == [(True,)], "it goes out soon after the server is back"
             await set_clock_forward(engine, "2 days")
         await ended(engine, mail)
         assert await rows(engine, STANDING, id=mail) == [(True, None, 4, False)]
