@@ -30,11 +30,27 @@ TOLD_AT_MOST = 200
 SENT_AT_MOST = 200
 """Digests, or events alone, in one batch."""
 
+PROBED_AT_MOST = 10
+"""The same while it fails, when most likely but the first is sent."""
+
 NEWS, REMINDED = ("mail", "news"), ("mail", "reminders")
 """What a mail tells at once: everything that has happened, or everything that is still so."""
 
+# What has been here for longest, and the silences that wait for the end of a window and are over by what is among that.
 WAITING = text(
     """
+    WITH due AS MATERIALIZED (
+        SELECT id, alert_id FROM delivery
+        WHERE subscription_id = :id AND digest_id IS NULL AND delivered_at IS NULL AND dropped_at IS NULL
+          AND next_attempt_at <= :now
+        ORDER BY next_attempt_at, position LIMIT :at_most
+    ), chosen AS (
+        SELECT id FROM due
+        UNION
+        SELECT held.id FROM due JOIN delivery held ON held.alert_id = due.alert_id
+        WHERE held.subscription_id = :id AND held.held_by IS NOT NULL AND held.digest_id IS NULL
+          AND held.delivered_at IS NULL AND held.dropped_at IS NULL
+    )
     SELECT d.id, d.position, d.event_type, d.next_attempt_at AS since, d.alert_id, d.held_by IS NOT NULL AS was_held,
            d.event #>> '{data,installation_id}' AS installation_id, d.event #>> '{data,property_id}' AS property_id,
            CASE WHEN d.event_type LIKE 'gateway.%' THEN (
@@ -48,17 +64,16 @@ WAITING = text(
            (SELECT max(e.next_attempt_at) FROM delivery e
             WHERE e.alert_id = d.alert_id AND e.subscription_id = d.subscription_id AND e.position < d.position
               AND e.digest_id IS NOT NULL AND e.delivered_at IS NULL AND e.dropped_at IS NULL) AS earlier_until
-    FROM delivery d LEFT JOIN alert a ON a.id = d.alert_id
-    WHERE d.subscription_id = :id AND d.digest_id IS NULL AND d.delivered_at IS NULL AND d.dropped_at IS NULL
-      AND (d.next_attempt_at <= :now OR d.held_by IS NOT NULL)
-    ORDER BY d.position LIMIT :at_most
+    FROM chosen JOIN delivery d ON d.id = chosen.id LEFT JOIN alert a ON a.id = d.alert_id
+    ORDER BY d.position
     """
 )
 
-# Only what is still as it was planned: somebody may have asked for it to be sent again in the meantime.
+# Only what is still as it was planned: somebody may have asked for it to be sent again in the meantime. The days after
+# which it is given up begin now, however long a window has held it.
 SETTLE = text(
     """
-    UPDATE delivery d SET digest_id = head.id, next_attempt_at = :now
+    UPDATE delivery d SET digest_id = head.id, next_attempt_at = :now, wanted_since = :now
     FROM unnest(:ids, :heads) AS head (member, id) WHERE d.id = head.member AND d.digest_id IS NULL
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("heads", type_=ARRAY(Uuid())))
@@ -116,13 +131,18 @@ class Sending:
     parts: Sequence[Part]
 
 
+def at_most(claim: Claim) -> int:
+    """Messages in one batch."""
+    return PROBED_AT_MOST if claim.failures else SENT_AT_MOST
+
+
 async def next_batch(connection: AsyncConnection, claim: Claim, *, wait: timedelta) -> list[Sending]:
     """What is to be sent to the subscription now: what is due for another attempt, then what goes out for the first.
 
     What waits is planned where that leaves room.
     """
     heads = await _heads(connection, claim)
-    if len(heads) < SENT_AT_MOST and await _plan(connection, claim, wait=wait):
+    if len(heads) < at_most(claim) and await _plan(connection, claim, wait=wait):
         heads = await _heads(connection, claim)
     if not heads:
         return []
@@ -133,7 +153,7 @@ async def next_batch(connection: AsyncConnection, claim: Claim, *, wait: timedel
 
 
 async def _heads(connection: AsyncConnection, claim: Claim) -> list[UUID]:
-    found = await connection.scalars(HEADS, {"id": claim.id, "now": claim.now, "at_most": SENT_AT_MOST})
+    found = await connection.scalars(HEADS, {"id": claim.id, "now": claim.now, "at_most": at_most(claim)})
     return list(found)
 
 
@@ -143,11 +163,11 @@ async def _plan(connection: AsyncConnection, claim: Claim, *, wait: timedelta) -
     found = await connection.execute(WAITING, {"id": claim.id, "now": now, "at_most": PLANNED_AT_MOST})
     by_mail = claim.mail_address is not None
     waiting = [_waiting(row, by_mail=by_mail) for row in found]
-    at_most = PLANNED_AT_MOST if by_mail else TOLD_AT_MOST
+    told_at_most = PLANNED_AT_MOST if by_mail else TOLD_AT_MOST
     silent = any(one.event_type in SILENCES for one in waiting)
     windows = await read_windows(connection, claim.tenant_id, after=now) if silent else []
     held = partial(held_until, windows, now=now)
-    made = plan(waiting, now=now, wait=wait, at_most=at_most, held=held)
+    made = plan(waiting, now=now, wait=wait, at_most=told_at_most, held=held)
     await _keep(connection, made, now)
     return bool(made.digests)
 

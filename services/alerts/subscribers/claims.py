@@ -31,13 +31,15 @@ TAKE = text(
         FROM pending WHERE pending.subscription_id IS NOT NULL
     ), due AS MATERIALIZED (
         SELECT s.id FROM pending JOIN subscription s ON s.id = pending.subscription_id
+        CROSS JOIN LATERAL (
+            SELECT next_attempt_at FROM delivery
+            WHERE {DUE} AND subscription_id = s.id AND next_attempt_at <= statement_timestamp()
+              AND (digest_id IS NOT NULL OR next_attempt_at <= statement_timestamp() - :wait)
+            ORDER BY next_attempt_at LIMIT 1) oldest
         WHERE s.enabled AND s.deleted_at IS NULL AND (s.failures > 0) = :failing AND (s.url IS NULL) = :by_mail
           AND (s.claimed_until IS NULL OR s.claimed_until <= statement_timestamp())
           AND (s.held_until IS NULL OR s.held_until <= statement_timestamp())
-          AND EXISTS (
-              SELECT FROM delivery WHERE {DUE} AND subscription_id = s.id AND next_attempt_at <= statement_timestamp()
-                AND (digest_id IS NOT NULL OR next_attempt_at <= statement_timestamp() - :wait))
-        ORDER BY s.held_until NULLS FIRST
+        ORDER BY oldest.next_attempt_at
         LIMIT :at_most
         FOR NO KEY UPDATE OF s SKIP LOCKED
     )
@@ -48,7 +50,12 @@ TAKE = text(
     """  # noqa: S608 - the code's own text
 ).bindparams(bindparam("claim", value=CLAIM, type_=Interval()), bindparam("wait", type_=Interval()))
 
-HOLD = text("SELECT FROM subscription WHERE id = :id FOR NO KEY UPDATE")
+HOLD = text(
+    """
+    SELECT url, mail_address, claimed_until = :claimed_until AND enabled AND deleted_at IS NULL AS is_ours
+    FROM subscription WHERE id = :id FOR NO KEY UPDATE
+    """
+)
 
 RENEW = text(
     """
@@ -59,6 +66,13 @@ RENEW = text(
 ).bindparams(bindparam("claim", value=CLAIM, type_=Interval()))
 
 RELEASE = text("UPDATE subscription SET claimed_until = NULL WHERE id = :id AND claimed_until = :claimed_until")
+
+PAUSE = text(
+    """
+    UPDATE subscription SET claimed_until = statement_timestamp() + :pause
+    WHERE id = :id AND claimed_until = :claimed_until
+    """
+).bindparams(bindparam("pause", value=timedelta(seconds=1), type_=Interval()))
 
 
 @dataclass(frozen=True)
@@ -91,13 +105,16 @@ async def take(engine: AsyncEngine, *, by_mail: bool, failing: bool, at_most: in
         return [Claim(**row) for row in found.mappings()]
 
 
-async def hold(connection: AsyncConnection, claim: Claim) -> None:
+async def hold(connection: AsyncConnection, claim: Claim) -> Claim | None:
     """Let nobody change the subscription until the transaction ends, of which this is the beginning.
+
+    Returns the claim with where it goes to now; None where it is another's, or nothing is to be sent any more.
 
     Whoever disables or removes one locks it first, and then what waits for it: in another order than theirs each would
     wait for the other.
     """
-    await connection.execute(HOLD, {"id": claim.id})
+    row = (await connection.execute(HOLD, {"id": claim.id, "claimed_until": claim.claimed_until})).one()
+    return replace(claim, url=row.url, mail_address=row.mail_address) if row.is_ours else None
 
 
 async def renew(connection: AsyncConnection, claim: Claim) -> Claim | None:
@@ -112,3 +129,8 @@ async def renew(connection: AsyncConnection, claim: Claim) -> Claim | None:
 async def release(connection: AsyncConnection, claim: Claim) -> None:
     """Let others have it."""
     await connection.execute(RELEASE, {"id": claim.id, "claimed_until": claim.claimed_until})
+
+
+async def pause(connection: AsyncConnection, claim: Claim) -> None:
+    """Let nobody look at it for a second, since there was nothing to be sent after all."""
+    await connection.execute(PAUSE, {"id": claim.id, "claimed_until": claim.claimed_until})

@@ -7,7 +7,7 @@ not by everything that waits for it. When it is back, all that waits is tried at
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -24,9 +24,17 @@ from shared.models.alerting import PENDING
 OURS_HELD_AT_MOST = timedelta(minutes=5)
 """What is wrong at our own mail server is mended for all at once."""
 
+NONE = timedelta(0)
+
 HELD_AT_MOST = timedelta(hours=1)
 """So often at least an endpoint that stays away is asked, unless it asks for more time; a delivery by itself is tried
 ever more rarely."""
+
+REFUSED_HELD_AT_MOST = timedelta(seconds=30)
+"""An answer that says that the event is wrong (4xx) tells nothing of the next one."""
+
+OF_THE_ENDPOINT = frozenset({408, 410, 425, 429})
+"""Of 4xx those that are about when and by whom, and not about what was sent (RFC 9110, RFC 6585, RFC 8470)."""
 
 OUTAGE = 3
 """After so many failures in a row a success means that the endpoint is back, and not that it refuses some events."""
@@ -103,8 +111,13 @@ class _Failure:
     """When it is tried again; None where it is given up."""
 
 
-async def write_down(connection: AsyncConnection, claim: Claim, sent: Sequence[Sent], now: datetime) -> None:
-    """Keep what became of a batch, given in the order in which it ended."""
+async def write_down(
+    connection: AsyncConnection, claim: Claim, sent: Sequence[Sent], now: datetime, *, is_same: bool = True
+) -> None:
+    """Keep what became of a batch, given in the order in which it ended.
+
+    Of the subscription nothing where it is not the same any more: it has failed at nothing where it goes to now.
+    """
     delivered = [(one.sending, one.outcome) for one in sent if isinstance(one.outcome, Delivered)]
     failed = [
         _Failure(one.sending, one.outcome, _tried_again(one, one.outcome, now))
@@ -128,7 +141,8 @@ async def write_down(connection: AsyncConnection, claim: Claim, sent: Sequence[S
         await connection.execute(LET_FOLLOW, {"id": claim.id, "heads": ended, "now": now})
     if delivered and claim.failures >= OUTAGE:
         await connection.execute(TRY_ALL, {"id": claim.id, "now": now})
-    await _write_standing(connection, claim, sent, now)
+    if is_same:
+        await _write_standing(connection, claim, sent, now)
 
 
 async def _write_failures(connection: AsyncConnection, failed: Sequence[_Failure], now: datetime) -> None:
@@ -154,9 +168,7 @@ async def _write_standing(connection: AsyncConnection, claim: Claim, sent: Seque
     before = 0 if any(isinstance(one.outcome, Delivered) for one in sent) else claim.failures
     if before != claim.failures:
         await connection.execute(WELL, {"id": claim.id})
-    asked = last.outcome.retry_after if isinstance(last.outcome, Failed) else None
-    at_most = OURS_HELD_AT_MOST if last.ours else max(HELD_AT_MOST, asked or HELD_AT_MOST)
-    held_until = min(_again(before, last.outcome, now, now) or now + at_most, now + at_most)
+    held_until = now + _held_for(last, sent, before)
     failing_since = await connection.scalar(
         FAILS, {"id": claim.id, "failures": before + 1, "held_until": held_until, "ours": last.ours, "now": now}
     )
@@ -164,6 +176,21 @@ async def _write_standing(connection: AsyncConnection, claim: Claim, sent: Seque
         because = DisabledBecause.GONE if isinstance(last.outcome, Refused) else DisabledBecause.FAILING
         reason = last.outcome.reason
         await disable(connection, claim, because=because, reason=reason, failing_since=failing_since, now=now)
+
+
+def _held_for(last: Sent, sent: Sequence[Sent], failures: int) -> timedelta:
+    """How long nothing is sent after a batch that ended with `last`, and as many `failures` before it."""
+    now = datetime.now(UTC)
+    asked = max((one.outcome.retry_after or NONE for one in sent if isinstance(one.outcome, Failed)), default=NONE)
+    delay = next_attempt(failures + 1, now, asked, random.random(), made_at=now)  # noqa: S311 - it only spreads them
+    status = None if isinstance(last.outcome, Delivered) else last.outcome.status
+    if last.ours:
+        at_most = OURS_HELD_AT_MOST
+    elif status is not None and status // 100 == 4 and status not in OF_THE_ENDPOINT:  # noqa: PLR2004
+        at_most = REFUSED_HELD_AT_MOST
+    else:
+        at_most = HELD_AT_MOST
+    return max(min(HELD_AT_MOST if delay is None else delay - now, at_most), asked)
 
 
 def _tried_again(sent: Sent, outcome: Failed | Refused, now: datetime) -> datetime | None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.alerts.subscribers.sender import LANES
 from services.alerts.webhooks.signing import new_secret
 from tests.services.alerts.standing import rows
 from tests.services.alerts.subscribers.conftest import MakeSender
@@ -69,3 +70,31 @@ async def test_a_hundred_dead_endpoints_beside_a_live_one(
             assert still_waiting[0][0] >= DEAD / 2, "the silent ones were still being waited for"
     # Half a second at most until it is looked for, and a second that another may cost it.
     assert max(waits) < 1.5, waits
+
+
+async def test_more_slow_endpoints_than_there_are_places(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender
+) -> None:
+    """They would answer well, in some seconds: whoever comes after them does not wait for that."""
+    secret = new_secret()
+    number = LANES[(False, False)] + 20
+    neighbours = [await create_building(engine, meters=1) for _ in range(3)]
+    async with receiving(secret) as slow, receiving(secret) as live:
+        slow.held.clear()
+        for one in range(number):
+            await add_webhook(engine, neighbours[one % 3].tenant_id, slow.url, secret=secret)
+        await add_webhook(engine, building.tenant_id, live.url, secret=secret)
+        meter = building.installation_ids[0]
+        ours = await open_alert(engine, building, meter)
+        async with make_sender():
+            for neighbour in neighbours:
+                theirs = await open_alert(engine, neighbour, neighbour.installation_ids[0])
+                await tell(engine, neighbour, "installation.stale", theirs, neighbour.installation_ids[0])
+            await slow.wait_for(number, timeout_s=60)
+            begun = time.monotonic()
+            await tell(engine, building, "installation.stale", ours, meter)
+            await live.wait_for(1)
+            took = time.monotonic() - begun
+            assert slow.at_once == number, "they are still waited for"
+            slow.held.set()
+    assert took < 1.5, took

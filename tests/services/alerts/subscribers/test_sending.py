@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
-from services.alerts.subscribers.batches import SENT_AT_MOST
+from services.alerts.subscribers.batches import SENT_AT_MOST, Sending
+from services.alerts.subscribers.bodies import webhook_body
+from services.alerts.subscribers.claims import Claim
 from services.alerts.subscribers.sender import IN_FLIGHT
 from services.alerts.webhooks.signing import new_secret
 from tests.services.alerts.standing import change, rows
@@ -331,3 +333,95 @@ async def test_the_next_batch_follows_at_once(
             await tell(engine, building, "installation.stale", alert, meter)
             await ended(engine, hook)
     assert len({one.message_id for one in receiver.received}) == len(receiver.received) == 2 * SENT_AT_MOST + 2
+
+
+async def test_an_event_that_is_refused_holds_up_others_for_seconds_only(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        receiver.answer = lambda _: 400
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+        await change(engine, "UPDATE subscription SET failures = 20")
+        async with make_sender():
+            await failed(engine, hook, 21)
+            await set_clock_forward(engine, "31 seconds")
+            receiver.answer = lambda _: 204
+            await change(engine, TEST, tenant=building.tenant_id, id=hook)
+            await ended(engine, hook)
+    assert len(receiver.received) == 3
+    assert await rows(engine, STANDING, id=hook) == [(True, None, 0, False)]
+
+
+async def test_a_fault_of_ours_is_logged_and_tried_again_later_and_the_others_go_out(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """Here of a body that cannot be made: it disables nobody, and does not go round and round."""
+    faults = 0
+
+    def fail(claim: Claim, sending: Sending) -> bytes:
+        nonlocal faults
+        if sending.parts[0].event_type == "gateway.silent":
+            faults += 1
+            raise ValueError("a fault")
+        return webhook_body(claim, sending)
+
+    monkeypatch.setattr("services.alerts.subscribers.by_webhook.webhook_body", fail)
+    async with receiving(secret) as receiver:
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        of_gateway = await open_alert(engine, building, gateway_id=building.gateway_id)
+        await tell(engine, building, "gateway.silent", of_gateway)
+        async with make_sender():
+            await failed(engine, hook, 1)
+            await change(engine, "UPDATE subscription SET held_until = NULL")
+            await change(engine, TEST, tenant=building.tenant_id, id=hook)
+            await receiver.wait_for(1)
+    assert await deliveries(engine, hook) == [("gateway.silent", "waits"), ("subscription.test", "delivered")]
+    assert faults == 1
+    assert await rows(
+        engine, "SELECT attempts, last_error LIKE '%not at the endpoint%' FROM delivery ORDER BY 1 DESC"
+    ) == [
+        (1, True),
+        (0, None),
+    ]
+
+
+async def test_what_the_old_url_answers_is_no_failure_of_the_new_one(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as old, receiving(secret) as new:
+        old.held.clear()
+        old.answer = lambda _: 410
+        hook = await add_webhook(engine, building.tenant_id, old.url, secret=secret)
+        meter = building.installation_ids[0]
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+        async with make_sender():
+            await old.wait_for(1)
+            await change(engine, "UPDATE subscription SET url = :url", url=new.url)
+            old.held.set()
+
+            async def is_written_down() -> bool:
+                return await rows(engine, "SELECT attempts FROM delivery") == [(1,)]
+
+            await eventually(is_written_down)
+            assert await rows(engine, STANDING, id=hook) == [(True, None, 0, False)]
+            await set_clock_forward(engine, "1 minute")
+            await ended(engine, hook)
+    assert len(new.received) == 1
+
+
+async def test_a_removed_subscription_is_not_sent_to(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    async with receiving(secret) as receiver:
+        removed = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        there = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        meter = building.installation_ids[0]
+        await tell(engine, building, "installation.stale", await open_alert(engine, building, meter), meter)
+        await change(engine, "UPDATE subscription SET deleted_at = now() WHERE id = :id", id=removed)
+        async with make_sender() as sender:
+            await ended(engine, there)
+            await sender.send_due()
+    assert await deliveries(engine, removed) == [("installation.stale", "waits")]
+    assert len(receiver.received) == 1
