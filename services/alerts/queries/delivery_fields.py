@@ -39,6 +39,18 @@ class DeliveredType(StrEnum):
     SUBSCRIPTION_DISABLED = "subscription.disabled"
 
 
+EVENT_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "b7d2f4de-6d0f-4b35-9f9c-0f5f8a0f7a43",
+    "source": "/mbus/alerts",
+    "type": "installation.stale",
+    "time": MADE_EXAMPLE,
+    "datacontenttype": "application/json",
+    "data": {"alert_id": ALERT_EXAMPLE, "meter_serial": "71440145"},
+}
+"""Shortened: docs/alerts.md has a whole one."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event on its way to one subscription."""
@@ -56,7 +68,10 @@ class Delivery:
         Field(description="The alert that it tells of; null where it is of none.", examples=[ALERT_EXAMPLE]),
     ]
     event_type: Annotated[str, Field(description="What happened.", examples=["installation.stale"])]
-    event: Annotated[dict[str, Any], Field(description="The event itself, as a webhook gets it: a CloudEvent.")]
+    event: Annotated[
+        dict[str, Any],
+        Field(description="The event itself, as a webhook gets it: a CloudEvent.", examples=[EVENT_EXAMPLE]),
+    ]
     state: Annotated[
         DeliveryState,
         Field(description="`pending`: it is still to arrive; `delivered`; `dropped`: it is tried no more."),
