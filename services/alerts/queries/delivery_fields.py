@@ -16,6 +16,16 @@ from shared.models import DroppedBecause
 DELIVERY_EXAMPLE = "8f2b7c1a-4f0e-4d0e-8a5b-0c9d6e1f2a34"
 MADE_EXAMPLE = "2026-11-03T05:00:00.412Z"
 TRIED_EXAMPLE = "2026-11-03T05:00:31.07Z"
+EVENT_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "b7d2f4de-6d0f-4b35-9f9c-0f5f8a0f7a43",
+    "source": "/mbus/alerts",
+    "type": "installation.stale",
+    "time": MADE_EXAMPLE,
+    "datacontenttype": "application/json",
+    "data": {"alert_id": ALERT_EXAMPLE, "meter_serial": "71440145"},
+}
+"""Shortened: docs/alerts.md has a whole one."""
 
 
 class DeliveryState(StrEnum):
@@ -37,18 +47,6 @@ class DeliveredType(StrEnum):
     GATEWAY_REMINDER = "gateway.reminder"
     SUBSCRIPTION_TEST = "subscription.test"
     SUBSCRIPTION_DISABLED = "subscription.disabled"
-
-
-EVENT_EXAMPLE = {
-    "specversion": "1.0",
-    "id": "b7d2f4de-6d0f-4b35-9f9c-0f5f8a0f7a43",
-    "source": "/mbus/alerts",
-    "type": "installation.stale",
-    "time": MADE_EXAMPLE,
-    "datacontenttype": "application/json",
-    "data": {"alert_id": ALERT_EXAMPLE, "meter_serial": "71440145"},
-}
-"""Shortened: docs/alerts.md has a whole one."""
 
 
 @dataclass(slots=True)

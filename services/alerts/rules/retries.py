@@ -27,7 +27,7 @@ DELAYS = (
 an alert is about something that happens now."""
 
 GIVEN_UP_AFTER = timedelta(days=5)
-"""Since the event was made."""
+"""Since the event was first on its way."""
 
 DISABLED_AFTER = timedelta(days=5)
 """Of failures, without any success."""
