@@ -425,3 +425,36 @@ async def test_a_removed_subscription_is_not_sent_to(
             await sender.send_due()
     assert await deliveries(engine, removed) == [("installation.stale", "waits")]
     assert len(receiver.received) == 1
+
+
+async def test_when_a_silence_is_given_up_its_end_is_told_at_once(
+    engine: AsyncEngine, building: Building, make_sender: MakeSender, secret: str
+) -> None:
+    meter = building.installation_ids[0]
+    alert = await open_alert(engine, building, meter)
+    async with receiving(secret) as receiver:
+        receiver.answer = lambda one: 500 if one.event["type"] == "installation.stale" else 204
+        hook = await add_webhook(engine, building.tenant_id, receiver.url, secret=secret)
+        async with make_sender():
+            await tell(engine, building, "installation.stale", alert, meter)
+            await failed(engine, hook, 1)
+            await change(engine, "UPDATE delivery SET next_attempt_at = now() + interval '3 hours'")
+            await tell(engine, building, "installation.recovered", alert, meter)
+            await change(engine, "UPDATE subscription SET held_until = NULL")
+
+            async def end_waits_for_its_silence() -> bool:
+                return await rows(engine, "SELECT count(DISTINCT next_attempt_at) FROM delivery") == [(1,)]
+
+            await eventually(end_waits_for_its_silence)
+            await change(
+                engine,
+                "UPDATE delivery SET next_attempt_at = now(), wanted_since = now() - interval '6 days'"
+                " WHERE event_type = 'installation.stale'",
+            )
+            await receiver.wait_for(2)
+            await change(engine, "UPDATE subscription SET held_until = NULL")
+            await ended(engine, hook)
+    assert await deliveries(engine, hook) == [
+        ("installation.stale", "gave_up"),
+        ("installation.recovered", "delivered"),
+    ]
