@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.alerts.rules.maintenance import LOOK_AHEAD, Once, Recurring, Subject, Window, held_until
+from services.alerts.rules.maintenance import LOOK_AHEAD, Once, Recurring, Subject, Window, held_until, open_now
 from tests.services.alerts.rules.test_quiet import CHANGES, COPENHAGEN, MINUTE, utc
 
 ALL_DAYS = frozenset(range(1, 8))
@@ -102,6 +102,34 @@ def test_examples(times: Recurring, now: tuple[int, int], until: datetime) -> No
     found = Window(FIRST, times).active_until(elsewhere)
     assert found is not None
     assert (found, found.tzinfo) == (until, UTC)
+
+
+@settings(deadline=None, max_examples=400)
+@given(around_a_change(), st.sampled_from([timedelta(0), MINUTE, timedelta(days=40)]))
+def test_one_without_pauses_lasts_as_if_it_were_followed_day_by_day(
+    case: tuple[datetime, Recurring], earlier: timedelta
+) -> None:
+    moment, times = case
+    dates = [None if one is None else one + earlier for one in (times.valid_from, times.valid_until)]
+    daily = Recurring(ALL_DAYS, None, times.time_zone, *dates)
+    until = found = daily.stretch_until(moment)
+    while until is not None:
+        found = until
+        until = daily.stretch_until(found) if found - moment <= LOOK_AHEAD else None
+    assert Window(FIRST, daily).active_until(moment) == found
+
+
+def test_one_that_lasts_for_ever_is_not_followed_day_by_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    stretch = Recurring.stretch_until
+
+    def counted(times: Recurring, now: datetime) -> datetime | None:
+        asked.append(now)
+        return stretch(times, now)
+
+    monkeypatch.setattr(Recurring, "stretch_until", counted)
+    assert Window(FIRST, Recurring(ALL_DAYS, None, COPENHAGEN)).active_until(utc(2026, 11, 1)) is not None
+    assert len(asked) <= 2
 
 
 def test_one_that_lasts_for_ever_has_an_end_by_which_it_is_asked_again() -> None:
@@ -206,3 +234,49 @@ def test_of_several_windows_the_one_that_ends_last_holds() -> None:
         assert held_until(order, SUBJECTS["the meter"], now) == (now + 3 * HOUR, SECOND)
         assert held_until(order, SUBJECTS["the gateway"], now) == (now + 2 * HOUR, FIRST)
         assert held_until(order, SUBJECTS["the meter"], now - 2 * HOUR) is None
+
+
+NEAR = st.integers(-6, 6).map(lambda hours: utc(2026, 1, 1, 12) + hours * HOUR)
+TIMES = st.one_of(
+    st.tuples(NEAR, NEAR).filter(lambda both: both[0] < both[1]).map(lambda both: Once(*both)),
+    st.sampled_from([Recurring(ALL_DAYS, None, COPENHAGEN), Recurring(frozenset({4}), (time(8), time(14)), "UTC")]),
+)
+TARGETS = st.sampled_from(
+    [
+        {},
+        *({"installation_id": one} for one in (METER, OTHER)),
+        *({"property_id": one} for one in (HERE, THERE)),
+        *({"gateway_id": one} for one in ("GW-1", "GW-2")),
+    ]
+)
+WINDOWS = st.lists(
+    st.builds(lambda id_, times, target: Window(UUID(int=id_), times, **target), st.integers(1, 9), TIMES, TARGETS),
+    max_size=12,
+)
+
+
+@settings(deadline=None)
+@given(WINDOWS, NEAR)
+def test_those_that_are_open_hold_what_they_hold_one_by_one(windows: list[Window], now: datetime) -> None:
+    found = open_now(windows, now)
+    for subject in SUBJECTS.values():
+        ends = [
+            (until, one.id) for one in windows if one.is_of(subject) and (until := one.active_until(now)) is not None
+        ]
+        assert found.held_until(subject) == held_until(windows, subject, now) == max(ends, default=None)
+
+
+def test_each_window_is_looked_at_once_for_however_many_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    active = Window.active_until
+
+    def counted(window: Window, now: datetime) -> datetime | None:
+        asked.append(window.id)
+        return active(window, now)
+
+    monkeypatch.setattr(Window, "active_until", counted)
+    now = utc(2026, 1, 1, 12)
+    found = open_now([Window(one, Once(now - HOUR, now + HOUR)) for one in (FIRST, SECOND)], now)
+    for subject in SUBJECTS.values():
+        assert found.held_until(subject) == (now + HOUR, SECOND)
+    assert asked == [FIRST, SECOND]
