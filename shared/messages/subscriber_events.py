@@ -73,11 +73,15 @@ class SubscriptionDisabled(msgspec.Struct, frozen=True, kw_only=True):
 
     tenant_id: UUID
     subscription_id: UUID
-    subscription_name: str
+    subscription_name: Annotated[
+        str, Meta(description="Its id, for a subscription that does not hear of all properties that this one heard of.")
+    ]
     kind: Annotated[str, Meta(description="`webhook` or `mail`.")]
-    target: Annotated[str, Meta(description="The host of its URL, or of its mail address.")]
+    target: Annotated[
+        str, Meta(description="The host of its URL, or of its mail address; empty where the name is its id.")
+    ]
     because: Annotated[str, Meta(description="`gone` or `failing`.")]
-    reason: Annotated[str, Meta(description="What its last attempt ended with.")]
+    reason: Annotated[str, Meta(description="What its last attempt ended with; empty where the name is its id.")]
     failing_since: Annotated[datetime, Meta(tz=True)] | None
 
 

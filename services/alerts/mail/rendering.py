@@ -29,7 +29,7 @@ class Reader:
 class DisabledSubscription:
     """A subscription that no alert goes out by any more; `host` is all that is told of where it went.
 
-    `kind` is `webhook` or `mail`, `reason` what was seen, for a person to read.
+    `kind` is `webhook` or `mail`, `reason` what was seen, for a person to read. Host and reason may be empty: not told.
     """
 
     name: str
@@ -85,8 +85,8 @@ class MailRenderer:
         kind = phrasing.words.kinds.get(subscription.kind, subscription.kind)
         paragraphs = (
             words.what.format(name=clip(subscription.name), kind=clip(kind), since=phrasing.at(subscription.since)),
-            words.to_host.format(host=clip(subscription.host)),
-            words.why.format(reason=clip(subscription.reason)),
+            *([words.to_host.format(host=clip(subscription.host))] if subscription.host else []),
+            *([words.why.format(reason=clip(subscription.reason))] if subscription.reason else []),
             words.nothing_is_sent,
         )
         subject = words.subject.format(name=name_in_subject(subscription.name))

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import DateTime, Text, Uuid
 
-from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEvent
+from shared.messages.alert_events import MOST_ADDRESSES, GatewayAlertEvent, InstallationAlertEvent
 
 MOMENT = DateTime(timezone=True)
 
@@ -37,14 +37,27 @@ TO_EXCHANGE = text(
     bindparam("at_once", value=AT_ONCE, type_=MOMENT),
 )
 
+# What is told of a gateway's meters is told to one that names properties of those in them, as in the live stream.
+METERS_IN_PROPERTIES = f"""(
+    SELECT jsonb_build_object(
+        'installations', count(*), 'properties', count(DISTINCT p.id),
+        'addresses', to_jsonb(coalesce(
+            (array_agg(DISTINCT p.address ORDER BY p.address))[1:{MOST_ADDRESSES}], ARRAY[]::text[])))
+    FROM meter_installation i JOIN unit u ON u.id = i.unit_id JOIN property p ON p.id = u.property_id
+    WHERE i.tenant_id = made.tenant_id AND i.gateway_id = made.event #>> '{{data,gateway_id}}'
+      AND i.deleted_at IS NULL AND p.id = ANY (s.property_ids))"""  # noqa: S608 - the code's own text
+
 # A row for each that wants to hear of it. A gateway is where the meters are that are expected by it, and of any medium.
 # By the database's clock, since it also says when they are due: what a judgement took for now may lie behind.
 TO_SUBSCRIPTIONS = text(
     """
     INSERT INTO delivery (id, alert_id, tenant_id, subscription_id, event_type, event, created_at, wanted_since,
                           next_attempt_at)
-    SELECT gen_random_uuid(), made.alert_id, made.tenant_id, s.id, made.event_type, made.event, made.at,
-           statement_timestamp(), statement_timestamp()
+    SELECT gen_random_uuid(), made.alert_id, made.tenant_id, s.id, made.event_type,
+           CASE WHEN made.event_type LIKE 'gateway.%' AND s.property_ids <> '{}'
+                THEN jsonb_set(made.event, '{data}', (made.event -> 'data') || {meters})
+                ELSE made.event END,
+           made.at, statement_timestamp(), statement_timestamp()
     FROM (
         SELECT alert_id, tenant_id, event_type, cast(event AS jsonb) AS event, at, number
         FROM unnest(:alert_ids, :tenant_ids, :types, :events, :made) WITH ORDINALITY
@@ -60,7 +73,7 @@ TO_SUBSCRIPTIONS = text(
                  WHERE i.gateway_id = made.event #>> '{data,gateway_id}' AND i.deleted_at IS NULL
                    AND u.property_id = ANY (s.property_ids)))
     ORDER BY made.number
-    """
+    """.replace("{meters}", METERS_IN_PROPERTIES)
 ).bindparams(
     bindparam("alert_ids", type_=ARRAY(Uuid())),
     bindparam("tenant_ids", type_=ARRAY(Uuid())),

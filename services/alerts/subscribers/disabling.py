@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import DateTime
@@ -43,11 +44,16 @@ DROP_STRAYS = text(
     """  # noqa: S608 - the code's own text
 ).bindparams(bindparam("because", value=DroppedBecause.DISABLED.value))
 
+# One that does not hear of all that the disabled one heard of may be of people who are to know nothing of it.
 NOTICE = text(
     """
     INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, created_at, wanted_since, next_attempt_at)
-    SELECT gen_random_uuid(), s.tenant_id, s.id, :type, cast(:event AS jsonb), :now, :now, :at_once
-    FROM subscription s
+    SELECT gen_random_uuid(), s.tenant_id, s.id, :type,
+           CASE WHEN s.property_ids = '{}'
+                     OR disabled.property_ids <> '{}' AND disabled.property_ids <@ s.property_ids
+                THEN cast(:event AS jsonb) ELSE cast(:bare AS jsonb) END,
+           :now, :now, :at_once
+    FROM subscription s JOIN subscription disabled ON disabled.id = :id
     WHERE s.tenant_id = :tenant_id AND s.id <> :id AND s.enabled AND s.deleted_at IS NULL
     """
 ).bindparams(
@@ -83,7 +89,10 @@ async def disable(
     failing_since: datetime | None,
     now: datetime,
 ) -> None:
-    """Send nothing to a subscription that fails, and tell the others; `reason` is what its last attempt ended with."""
+    """Send nothing to a subscription that fails, and tell the others; `reason` is what its last attempt ended with.
+
+    Those that do not hear of all its properties are told its id for its name, and neither target nor reason.
+    """
     if not await switch_off(connection, claim.id, because=because, now=now):
         return  # somebody has meanwhile
     told = SubscriptionDisabled(
@@ -96,11 +105,15 @@ async def disable(
         reason=reason,
         failing_since=failing_since,
     )
+    bare = replace(told, subscription_name=str(claim.id), target="", reason="")
     event = SubscriptionDisabledEvent(
         id=str(uuid4()), source=SOURCE, type=SubscriberEventType.DISABLED.value, time=now, data=told
     )
-    body = msgspec.json.encode(event).decode()
-    await connection.execute(NOTICE, {"tenant_id": claim.tenant_id, "id": claim.id, "event": body, "now": now})
+    notices = {
+        "event": msgspec.json.encode(event).decode(),
+        "bare": msgspec.json.encode(replace(event, data=bare)).decode(),
+    }
+    await connection.execute(NOTICE, {"tenant_id": claim.tenant_id, "id": claim.id, "now": now, **notices})
     log.warning("subscription_disabled", subscription_id=str(claim.id), because=because.value, reason=reason)
 
 
