@@ -144,6 +144,13 @@ class Delivery(Base):
             "next_attempt_at",
             postgresql_where=text(f"subscription_id IS NOT NULL AND {PENDING} AND {HEADS}"),
         ),
+        Index(
+            "ix_delivery_on_its_way",
+            "subscription_id",
+            "next_attempt_at",
+            "position",
+            postgresql_where=text(f"subscription_id IS NOT NULL AND {PENDING} AND digest_id = id"),
+        ),
         Index("ix_delivery_delivered", "delivered_at", postgresql_where=text("delivered_at IS NOT NULL")),
         Index("ix_delivery_dropped", "dropped_at", postgresql_where=text("dropped_at IS NOT NULL")),
         Index("ix_delivery_alert_id", "alert_id"),

@@ -6,7 +6,6 @@ What goes together is settled before it is sent for the first time, so that each
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +16,10 @@ from sqlalchemy.types import DateTime, Text, Uuid
 
 from services.alerts.queries.windows import read_windows
 from services.alerts.rules.digests import Plan, Waiting, plan
-from services.alerts.rules.maintenance import Subject, held_until
-from services.alerts.subscribers.claims import DUE, Claim
+from services.alerts.rules.maintenance import Subject, open_now
+from services.alerts.subscribers.claims import Claim
 from shared.messages.subscriber_events import REMINDERS, SILENCES
+from shared.models.alerting import PENDING
 
 PLANNED_AT_MOST = 2000
 """Events looked at in one plan."""
@@ -96,9 +96,12 @@ DROP = text(
     """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid())), bindparam("because", type_=ARRAY(Text())))
 
+# By an index of its own: by that of all that is due, what waits for its first attempt would be read too.
 HEADS = text(
     f"""
-    SELECT id FROM delivery WHERE {DUE} AND subscription_id = :id AND digest_id IS NOT NULL AND next_attempt_at <= :now
+    SELECT id FROM delivery
+    WHERE subscription_id IS NOT NULL AND {PENDING} AND digest_id = id
+      AND subscription_id = :id AND next_attempt_at <= :now
     ORDER BY next_attempt_at, position LIMIT :at_most
     """  # noqa: S608 - the code's own text
 )
@@ -166,7 +169,7 @@ async def _plan(connection: AsyncConnection, claim: Claim, *, wait: timedelta) -
     told_at_most = PLANNED_AT_MOST if by_mail else TOLD_AT_MOST
     silent = any(one.event_type in SILENCES for one in waiting)
     windows = await read_windows(connection, claim.tenant_id, after=now) if silent else []
-    held = partial(held_until, windows, now=now)
+    held = open_now(windows, now).held_until
     made = plan(waiting, now=now, wait=wait, at_most=told_at_most, held=held)
     await _keep(connection, made, now)
     return bool(made.digests)
