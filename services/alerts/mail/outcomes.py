@@ -22,7 +22,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class RecipientRefused:
-    """There is no such mailbox, or it takes no mail: another mail to it is refused too."""
+    """There is no such mailbox, or it takes no mail, perhaps only for now: another mail to it is refused too."""
 
     reason: str
 
@@ -62,6 +62,11 @@ NO_MAILBOX = frozenset({550, 551, 553, 556})
 """Without an enhanced code, in answer to RCPT (RFC 5321, 4.2.3; 556 by RFC 7504): not found, moved, misnamed, and a
 domain that takes no mail."""
 
+FULL_FOR_NOW = frozenset({450, 452})
+"""Without an enhanced code, in answer to RCPT (RFC 5321, 4.2.3): the mailbox is busy, or there is no room."""
+
+ENHANCED_FOR_NOW = re.compile(r"4\.(\d{1,3})\.(\d{1,3})(?!\S)")
+
 ENHANCED = re.compile(r"5\.(\d{1,3})\.(\d{1,3})(?!\S)")
 """An enhanced status code (RFC 3463), with which a reply begins."""
 
@@ -81,13 +86,16 @@ NOT_AUTHENTIC = frozenset({8, 9, 11, 13, 14, *range(20, 28)})
 def outcome_of(stage: Stage, code: int, text: str) -> Outcome:
     """What a refusal means: the reply's `code`, and its `text`, which may begin with an enhanced status code.
 
-    4xx, and what is no refusal at all, is tried again; 5xx is by whose fault it is.
+    4xx, and what is no refusal at all, is tried again, and is the mailbox's fault where RCPT is refused for what it is;
+    5xx is by whose fault it is.
     """
     reason = f"The mail server refused {stage}: {printable(f'{code} {text}')}"
     if stage is Stage.LOGIN:
         # Servers have been seen to repeat what they were given, so that only the codes are told.
         found = ENHANCED.match(text)
         return TryAgain(f"The mail server refused the login: {code} {found[0] if found else ''}".rstrip())
+    if stage is Stage.RCPT and _is_full_for_now(code, text):
+        return RecipientRefused(reason)
     if stage is Stage.CONNECT or code not in PERMANENT or code in OF_THE_LOGIN:
         return TryAgain(reason)
     found = ENHANCED.match(text)
@@ -100,6 +108,16 @@ def outcome_of(stage: Stage, code: int, text: str) -> Outcome:
             return _to_the_recipient(code, enhanced, reason)
         case Stage.DATA:
             return _to_the_mail(enhanced, reason)
+
+
+def _is_full_for_now(code: int, text: str) -> bool:
+    """Whether a 4xx in answer to RCPT is of the mailbox: what else is put off, such as by greylisting, is 4.7.1."""
+    if code not in range(400, 500):
+        return False
+    found = ENHANCED_FOR_NOW.match(text)
+    if found is None:
+        return code in FULL_FOR_NOW
+    return _is_of_the_mailbox((int(found[1]), int(found[2])))
 
 
 def _to_the_recipient(code: int, enhanced: tuple[int, int] | None, reason: str) -> Outcome:
@@ -125,7 +143,7 @@ def _to_the_mail(enhanced: tuple[int, int] | None, reason: str) -> Outcome:
 
 
 def _is_of_the_mailbox(enhanced: tuple[int, int]) -> bool:
-    """5.1 is of addresses, 5.2 of mailboxes."""
+    """X.1 is of addresses, X.2 of mailboxes."""
     return enhanced[0] in {1, 2} and enhanced not in OF_THE_SENDER and enhanced not in TOO_LARGE
 
 

@@ -176,17 +176,16 @@ class MailSender:
     async def send(self, message: EmailMessage, *, sender: str, recipient: str) -> Outcome:
         """Send `message` from one bare address to another, and tell what has become of it; failures do not raise.
 
-        The addresses are as `parse_mail_address` gives them. It takes the server's `timeout_s` at most, once one of
-        `CONNECTIONS` is free. Where the time was up, or the connection lost, after the mail was sent, it may have
+        The addresses are as `parse_mail_address` gives them. It takes the server's `timeout_s` at most, with the wait
+        for one of `CONNECTIONS`. Where the time was up, or the connection lost, after the mail was sent, it may have
         arrived all the same: it comes again under the same Message-ID.
         """
         payload = message.as_bytes()
-        async with self._free:
-            try:
-                async with asyncio.timeout(self._server.timeout_s):
-                    return await self._send(sender, recipient, payload)
-            except TimeoutError:
-                return TryAgain(f"The mail server did not answer within {self._server.timeout_s:g} s.")
+        try:
+            async with asyncio.timeout(self._server.timeout_s), self._free:
+                return await self._send(sender, recipient, payload)
+        except TimeoutError:
+            return TryAgain(f"The mail server did not answer within {self._server.timeout_s:g} s.")
 
     async def _send(self, sender: str, recipient: str, payload: bytes) -> Outcome:
         """As `send` does. When the server has taken the mail nothing is waited for, so that it stays taken."""

@@ -25,6 +25,7 @@ from shared.logs import get_logger
 from shared.messages.alert_events import GatewayAlertEvent, InstallationAlertEvent, decode
 from shared.messages.subscriber_events import REMINDERS, SubscriberEventType, SubscriptionDisabledEvent
 from shared.models import Language
+from shared.time_zones import is_time_zone
 
 log = get_logger(__name__)
 
@@ -43,7 +44,7 @@ class ByMail(Way):
         unsubscribe = unsubscribe_url(
             self.mailing.public_url, unsubscribe_token(self.mailing.unsubscribe_key, claim.id)
         )
-        reader = Reader(Language(claim.language or Language.ENGLISH), ZoneInfo(claim.time_zone), unsubscribe)
+        reader = Reader(Language(claim.language or Language.ENGLISH), _zone(claim), unsubscribe)
         made_at = max(part.made_at for part in sending.parts)
         message = compose(
             # Thousands of events take a third of a second to render.
@@ -80,6 +81,14 @@ class ByMail(Way):
                     return self.renderer.digest(news, reader)
                 alerts = [_event(part.event).data for part in sending.parts]
                 return self.renderer.reminder(alerts, reader, now=made_at)
+
+
+def _zone(claim: Claim) -> ZoneInfo:
+    """The tenant's; UTC where this machine does not know it, since a mail in other hours is better than none."""
+    if not is_time_zone(claim.time_zone):
+        log.error("time_zone_unknown", tenant_id=str(claim.tenant_id), time_zone=claim.time_zone)
+        return ZoneInfo("UTC")
+    return ZoneInfo(claim.time_zone)
 
 
 def _event(body: str) -> InstallationAlertEvent | GatewayAlertEvent:

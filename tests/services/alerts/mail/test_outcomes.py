@@ -17,7 +17,30 @@ from services.alerts.mail.outcomes import (
 @pytest.mark.parametrize("stage", Stage)
 @pytest.mark.parametrize("code", [-1, 220, 250, 354, 421, 450, 451, 452, 454, 499])
 def test_what_is_for_now_or_no_refusal_at_all_is_tried_again(stage: Stage, code: int) -> None:
-    assert isinstance(outcome_of(stage, code, "5.1.1 no such mailbox"), TryAgain)
+    assert isinstance(outcome_of(stage, code, "4.3.0 not now"), TryAgain)
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "text", "kind"),
+    [
+        *((Stage.RCPT, code, "no", RecipientRefused) for code in (450, 452)),
+        *(
+            (Stage.RCPT, code, f"{enhanced} no", RecipientRefused)
+            for code in (450, 451, 452)
+            for enhanced in ("4.1.1", "4.2.0", "4.2.1", "4.2.2")
+        ),
+        *((Stage.RCPT, code, "no", TryAgain) for code in (421, 451, 454)),
+        # Greylisting, a server that is full, and a sender whose name is not found now.
+        *((Stage.RCPT, 450, f"{enhanced} no", TryAgain) for enhanced in ("4.7.1", "4.3.1", "4.1.8")),
+        (Stage.MAIL, 452, "4.2.2 no", TryAgain),
+        (Stage.DATA, 452, "no", TryAgain),
+        (Stage.DATA, 450, "4.2.2 no", TryAgain),
+    ],
+)
+def test_a_mailbox_that_takes_nothing_for_now_is_at_fault(
+    stage: Stage, code: int, text: str, kind: type[Outcome]
+) -> None:
+    assert isinstance(outcome_of(stage, code, text), kind)
 
 
 @pytest.mark.parametrize("stage", Stage)

@@ -121,7 +121,8 @@ async def test_a_password_that_the_server_repeats_is_not_quoted() -> None:
         ("MAIL", "451 4.3.0 later", TryAgain),
         ("MAIL", "550 5.7.60 you may not send as this", TryAgain),
         ("MAIL", "552 5.3.4 too large", MailRefused),
-        ("RCPT", "450 4.2.1 greylisted", TryAgain),
+        ("RCPT", "450 4.7.1 greylisted", TryAgain),
+        ("RCPT", "452 4.2.2 full", RecipientRefused),
         ("RCPT", "421 4.7.0 too many", TryAgain),
         ("RCPT", "550 5.1.1 no such mailbox", RecipientRefused),
         ("RCPT", "550-5.2.1 This mailbox\r\n550 5.2.1 is disabled", RecipientRefused),
@@ -227,6 +228,19 @@ async def test_many_at_once_share_few_connections() -> None:
         assert all(isinstance(outcome, Sent) for outcome in outcomes)
         assert len({mail.message["Message-ID"] for mail in mailbox.received}) == 25
         assert 1 < mailbox.connections <= sending.CONNECTIONS
+
+
+async def test_the_wait_for_a_connection_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other they would take six times as long."""
+    monkeypatch.setattr(sending, "CONNECTIONS", 1)
+    async with mailbox_and_sender(timeout_s=0.5) as (mailbox, sender):
+        mailbox.hangs_at.add("DATA")
+        began = asyncio.get_running_loop().time()
+        outcomes = await asyncio.gather(*(send(sender, number=number) for number in range(6)))
+        assert asyncio.get_running_loop().time() - began < 2
+        assert all(isinstance(outcome, TryAgain) for outcome in outcomes)
+        mailbox.hangs_at.clear()
+        await send_until_sent(sender)
 
 
 async def test_a_mail_that_is_cancelled_leaves_no_connection_that_is_out_of_step() -> None:

@@ -153,6 +153,22 @@ async def test_a_test_on_request_arrives_alone_and_at_once(
     assert str(trial.message["Message-ID"]) == f"<{asked.json()['delivery_id']}@example.com>"
 
 
+async def test_a_time_zone_that_this_machine_does_not_know_is_utc(
+    engine: AsyncEngine,
+    building: Building,
+    mailbox: Mailbox,
+    make_sender: MakeSender,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await change(engine, "UPDATE tenant SET time_zone = 'Mars/Olympus' WHERE id = :id", id=building.tenant_id)
+    mail = await add_mail(engine, building.tenant_id)
+    await tell_silence(engine, building)
+    async with make_sender(smtp_url=mailbox.url):
+        await ended(engine, mail)
+    assert "Times are those of the zone UTC." in mailbox.received[0].text
+    assert "time_zone_unknown" in capsys.readouterr().out
+
+
 async def test_it_is_told_that_another_subscription_was_disabled(
     engine: AsyncEngine, building: Building, mailbox: Mailbox, make_sender: MakeSender
 ) -> None:
