@@ -6,7 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from services.alerts.api.subscriptions import MISSING, ONE, SubscriptionPath
-from services.alerts.operations.subscriptions import DisabledError, NoSecretError, rotate_secret, send_test
+from services.alerts.operations.subscriptions import (
+    TEST_EACH,
+    DisabledError,
+    NoSecretError,
+    TestedError,
+    rotate_secret,
+    send_test,
+)
 from services.alerts.queries.subscription_fields import KEEP_PREVIOUS_MAX, NewSecret, RotationBody, TestDelivery
 from shared.clock import Clock
 from shared.http.answers import json_answer
@@ -26,7 +33,8 @@ def subscription_calls_router(
     @router.post(
         f"{ONE}/test",
         summary="Send a test",
-        description="An event of type `subscription.test`, at once. `/deliveries` says what became of it.",
+        description="An event of type `subscription.test`, at once. `/deliveries` says what became of it. While one is "
+        f"on its way, and for {TEST_EACH.seconds} s after it was made, another is a 429.",
         status_code=202,
         response_model=TestDelivery,
         responses=MISSING | problems(409),
@@ -38,6 +46,11 @@ def subscription_calls_router(
             made = await send_test(database, reach=caller.reach, subscription_id=subscription_id, now=clock())
         except DisabledError:
             raise ProblemError(409, "The subscription is disabled: `disabled_because` says why.") from None
+        except TestedError:
+            each = f"{TEST_EACH.seconds}"
+            raise ProblemError(
+                429, f"A test is on its way, or was within {each} s.", headers={"Retry-After": each}
+            ) from None
         if made is None:
             raise ProblemError(404, "No such subscription.")
         return json_answer(TestDelivery(made), status_code=202)

@@ -1,7 +1,8 @@
 """Changes of subscriptions, and what becomes of what waits for them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
@@ -18,6 +19,9 @@ from shared.models.alerting import PENDING
 
 AT_MOST = 100
 """Subscriptions of a tenant."""
+
+TEST_EACH = timedelta(seconds=10)
+"""Of a subscription, and not before the one before has come to an end."""
 
 # Two that are made at the same time count each other.
 COUNT = """
@@ -61,6 +65,12 @@ TEST = """
 INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, created_at, wanted_since, next_attempt_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $7)"""
 
+# Anybody who may write could have a mailbox flooded by it that is none of theirs.
+TESTED = f"""
+SELECT EXISTS (
+    SELECT FROM delivery WHERE subscription_id = $1 AND event_type = $2
+      AND ({PENDING} OR created_at > $3))"""  # noqa: S608 - the code's own text
+
 KNOWN = """
 SELECT count(*) FROM property WHERE tenant_id = $1 AND ($2::uuid[] IS NULL OR id = ANY ($2)) AND id = ANY ($3)
   AND deleted_at IS NULL"""
@@ -84,6 +94,10 @@ class OtherWayError(Exception):
 
 class DisabledError(Exception):
     """Nothing is sent to it."""
+
+
+class TestedError(Exception):
+    """A test of it is on its way, or was just now."""
 
 
 class NoSecretError(Exception):
@@ -127,7 +141,8 @@ async def replace_subscription(
             return None
         if (before.url is None) != (wanted.url is None):
             raise OtherWayError
-        await _check(connection, reach, wanted)
+        # What it names already need not be there any more: so it can still be disabled.
+        await _check(connection, reach, wanted, named=before.property_ids)
         if before.enabled != wanted.enabled:
             await connection.execute(DROP, subscription_id, now, DroppedBecause.DISABLED)
         row = await connection.fetchrow(UPDATE, reach.tenant_id, *_values(wanted, who, now), subscription_id)
@@ -167,29 +182,35 @@ async def rotate_secret(
 
 
 async def send_test(database: TenantDatabase, *, reach: Reach, subscription_id: UUID, now: datetime) -> UUID | None:
-    """The id of a test that is sent at once; None where there is no such subscription. Raises `DisabledError`."""
+    """The id of a test that is sent at once; None where there is no such subscription.
+
+    Raises `DisabledError` and `TestedError`.
+    """
     delivery_id = uuid4()
+    kind = SubscriberEventType.TEST.value
     async with database.writing_within(reach) as connection:
+        await connection.execute(LOCK, *within(reach), subscription_id)
         found = await find_subscription(connection, reach=reach, subscription_id=subscription_id)
         if found is None:
             return None
         if not found.enabled:
             raise DisabledError
+        if await connection.fetchval(TESTED, subscription_id, kind, now - TEST_EACH):
+            raise TestedError
         told = SubscriptionTest(
             tenant_id=reach.tenant_id, subscription_id=subscription_id, subscription_name=found.name
         )
-        kind = SubscriberEventType.TEST.value
         event = SubscriptionTestEvent(id=str(delivery_id), source=SOURCE, type=kind, time=now, data=told)
         body = msgspec.json.encode(event).decode()
         await connection.execute(TEST, delivery_id, reach.tenant_id, subscription_id, kind, body, now, AT_ONCE)
     return delivery_id
 
 
-async def _check(connection: Connection, reach: Reach, wanted: SubscriptionBody) -> None:
+async def _check(connection: Connection, reach: Reach, wanted: SubscriptionBody, *, named: Sequence[UUID] = ()) -> None:
     if not is_narrow(wanted.property_ids, reach.property_ids):
         raise BeyondReachError
-    known = await connection.fetchval(KNOWN, *within(reach), wanted.property_ids)
-    if known != len(wanted.property_ids):
+    new = set(wanted.property_ids).difference(named)
+    if await connection.fetchval(KNOWN, *within(reach), sorted(new)) != len(new):
         raise NoPropertyError
 
 

@@ -193,6 +193,34 @@ async def test_a_test_is_a_delivery_that_waits_for_nothing(
     ) == [(UUID(answer.json()["delivery_id"]), UUID(made["id"]), "subscription.test", "Tickets", True)]
 
 
+async def test_one_test_at_a_time_and_not_too_many(
+    client: httpx2.AsyncClient, ours: dict[str, str], engine: AsyncEngine
+) -> None:
+    made = await make(client, ours)
+    url = f"/subscriptions/{made['id']}/test"
+    assert (await client.post(url, headers=ours)).status_code == 202
+    await change(engine, "UPDATE delivery SET created_at = now() - interval '1 minute'")
+    refused = await client.post(url, headers=ours)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    await change(engine, "UPDATE delivery SET delivered_at = now()")
+    assert (await client.post(url, headers=ours)).status_code == 202
+    await change(engine, "UPDATE delivery SET delivered_at = now()")
+    assert (await client.post(url, headers=ours)).status_code == 429
+
+
+async def test_one_to_a_property_that_is_gone_can_still_be_disabled(
+    client: httpx2.AsyncClient, ours: dict[str, str], engine: AsyncEngine, building: Building
+) -> None:
+    named = [str(building.property_id)]
+    made = await make(client, ours, property_ids=named)
+    await change(engine, "UPDATE property SET deleted_at = now()")
+    url = f"/subscriptions/{made['id']}"
+    answer = await client.put(url, json={**HOOK, "property_ids": named, "enabled": False}, headers=ours)
+    assert answer.status_code == 200
+    answer = await client.post("/subscriptions", json={**HOOK, "property_ids": named}, headers=ours)
+    assert answer.status_code == 422
+
+
 async def test_a_narrowed_caller_has_subscriptions_to_its_own_properties_alone(
     client: httpx2.AsyncClient, headers: Headers, engine: AsyncEngine, building: Building
 ) -> None:
