@@ -187,16 +187,3 @@ def open_now(windows: Iterable[Window], now: datetime) -> OpenWindows:
         else:
             of_all = this if of_all is None else max(of_all, this)
     return OpenWindows(of_all, of_installations, of_properties, of_gateways)
-
-
-def held_until(windows: Iterable[Window], subject: Subject, now: datetime) -> tuple[datetime, UUID] | None:
-    """Until when nobody is told of the silence of `subject`, and by which window; None where none is open.
-
-    Of several the one that ends last, and of those that end together the one with the greatest id.
-    """
-    ends = (
-        (until, window.id)
-        for window in windows
-        if window.is_of(subject) and (until := window.active_until(now)) is not None
-    )
-    return max(ends, default=None)

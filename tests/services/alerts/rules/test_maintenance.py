@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.alerts.rules.maintenance import LOOK_AHEAD, Once, Recurring, Subject, Window, held_until, open_now
+from services.alerts.rules.maintenance import LOOK_AHEAD, Once, Recurring, Subject, Window, open_now
 from tests.services.alerts.rules.test_quiet import CHANGES, COPENHAGEN, MINUTE, utc
 
 ALL_DAYS = frozenset(range(1, 8))
@@ -219,7 +219,7 @@ SUBJECTS = {
 def test_it_is_of_what_is_within_its_target(target: dict[str, UUID | str], held: set[str]) -> None:
     window = Window(FIRST, Once(utc(2026, 1, 1), utc(2026, 1, 2)), **target)  # type: ignore[arg-type]  # one of them
     now = utc(2026, 1, 1, 12)
-    assert {name for name, one in SUBJECTS.items() if held_until([window], one, now) is not None} == held
+    assert {name for name, one in SUBJECTS.items() if open_now([window], now).held_until(one) is not None} == held
 
 
 def test_of_several_windows_the_one_that_ends_last_holds() -> None:
@@ -231,9 +231,9 @@ def test_of_several_windows_the_one_that_ends_last_holds() -> None:
         Window(FOURTH, Once(now + HOUR, now + 9 * HOUR)),
     ]
     for order in permutations(windows):
-        assert held_until(order, SUBJECTS["the meter"], now) == (now + 3 * HOUR, SECOND)
-        assert held_until(order, SUBJECTS["the gateway"], now) == (now + 2 * HOUR, FIRST)
-        assert held_until(order, SUBJECTS["the meter"], now - 2 * HOUR) is None
+        assert open_now(order, now).held_until(SUBJECTS["the meter"]) == (now + 3 * HOUR, SECOND)
+        assert open_now(order, now).held_until(SUBJECTS["the gateway"]) == (now + 2 * HOUR, FIRST)
+        assert open_now(order, now - 2 * HOUR).held_until(SUBJECTS["the meter"]) is None
 
 
 NEAR = st.integers(-6, 6).map(lambda hours: utc(2026, 1, 1, 12) + hours * HOUR)
@@ -263,7 +263,7 @@ def test_those_that_are_open_hold_what_they_hold_one_by_one(windows: list[Window
         ends = [
             (until, one.id) for one in windows if one.is_of(subject) and (until := one.active_until(now)) is not None
         ]
-        assert found.held_until(subject) == held_until(windows, subject, now) == max(ends, default=None)
+        assert found.held_until(subject) == max(ends, default=None)
 
 
 def test_each_window_is_looked_at_once_for_however_many_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
