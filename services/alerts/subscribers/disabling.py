@@ -1,6 +1,6 @@
 """Ends a subscription: what waits for it is dropped. Where nothing arrives at it, the tenant's others are told."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -10,15 +10,13 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.types import DateTime
 
-from services.alerts.subscribers.claims import DUE, Claim
+from services.alerts.operations.telling import AT_ONCE
+from services.alerts.subscribers.claims import Claim
 from shared.logs import get_logger
 from shared.messages.alert_events import SOURCE
 from shared.messages.subscriber_events import SubscriberEventType, SubscriptionDisabled, SubscriptionDisabledEvent
 from shared.models import DisabledBecause, DroppedBecause
 from shared.models.alerting import PENDING
-
-AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""It need not wait for others."""
 
 DISABLE = text(
     """
@@ -39,7 +37,7 @@ DROP_STRAYS = text(
     UPDATE delivery SET dropped_at = statement_timestamp(), dropped_because = :because
     WHERE id = ANY (ARRAY(
         SELECT id FROM delivery
-        WHERE {DUE} AND subscription_id IN (SELECT id FROM subscription WHERE NOT enabled OR deleted_at IS NOT NULL)
+        WHERE {PENDING} AND subscription_id IN (SELECT id FROM subscription WHERE NOT enabled OR deleted_at IS NOT NULL)
         FOR UPDATE SKIP LOCKED))
     """  # noqa: S608 - the code's own text
 ).bindparams(bindparam("because", value=DroppedBecause.DISABLED.value))

@@ -25,6 +25,12 @@ OPEN = """
             cast(:installation AS uuid), cast(:gateway AS text), :since, now(), 'silence')
 """
 
+TEST = """
+    INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, wanted_since, next_attempt_at)
+    VALUES (gen_random_uuid(), :tenant, :id, 'subscription.test', '{"type": "subscription.test"}', now(), now())
+"""
+"""A delivery that nobody makes by an alert."""
+
 
 async def open_alert(
     engine: AsyncEngine, building: Building, installation_id: UUID | None = None, *, gateway_id: str | None = None
