@@ -65,6 +65,9 @@ TEST = """
 INSERT INTO delivery (id, tenant_id, subscription_id, event_type, event, created_at, wanted_since, next_attempt_at)
 VALUES ($1, $2, $3, $4, $5::jsonb, $6, $6, $7)"""
 
+# Who asks for a test has mended something, and need not wait for when it is asked again.
+TRY_NOW = "UPDATE subscription SET held_until = NULL WHERE tenant_id = $1 AND id = $2"
+
 # Anybody who may write could have a mailbox flooded by it that is none of theirs.
 TESTED = f"""
 SELECT EXISTS (
@@ -197,6 +200,7 @@ async def send_test(database: TenantDatabase, *, reach: Reach, subscription_id: 
             raise DisabledError
         if await connection.fetchval(TESTED, subscription_id, kind, now - TEST_EACH):
             raise TestedError
+        await connection.execute(TRY_NOW, reach.tenant_id, subscription_id)
         told = SubscriptionTest(
             tenant_id=reach.tenant_id, subscription_id=subscription_id, subscription_name=found.name
         )

@@ -117,6 +117,14 @@ class Subscription:
         datetime | None,
         Field(description="The first failure since anything arrived (UTC); null where all is well.", examples=[None]),
     ]
+    held_until: Annotated[
+        datetime | None,
+        Field(
+            description="Until when nothing is sent to it after a failure (UTC), whatever a delivery says of itself;"
+            " null where nothing failed. A test is sent all the same.",
+            examples=[None],
+        ),
+    ]
     created_at: Annotated[datetime, Field(description="When it was made (UTC).", examples=[TIME_EXAMPLE])]
     updated_at: Annotated[datetime, Field(description="When it was last written (UTC).", examples=[TIME_EXAMPLE])]
     updated_by: Annotated[

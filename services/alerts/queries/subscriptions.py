@@ -15,7 +15,7 @@ from shared.http.tenant_database import Connection, TenantDatabase
 
 COLUMNS = """
     s.id, s.name, s.url, s.mail_address, s.language, s.event_types, s.property_ids, s.media, s.enabled, s.disabled_at,
-    s.disabled_because, s.failing_since, s.created_at, s.updated_at, s.updated_by"""
+    s.disabled_because, s.failing_since, s.held_until, s.created_at, s.updated_at, s.updated_by"""
 """In the order of the fields of `Subscription`."""
 
 # `$1` is the tenant, `$2` the properties in reach, or NULL for all: the first of the two locks on what is seen. One

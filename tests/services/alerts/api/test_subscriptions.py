@@ -184,8 +184,11 @@ async def test_a_test_is_a_delivery_that_waits_for_nothing(
     client: httpx2.AsyncClient, ours: dict[str, str], engine: AsyncEngine
 ) -> None:
     made = await make(client, ours)
+    await change(engine, "UPDATE subscription SET failures = 3, held_until = now() + interval '1 hour'")
+    assert (await client.get(f"/subscriptions/{made['id']}", headers=ours)).json()["held_until"] is not None
     answer = await client.post(f"/subscriptions/{made['id']}/test", headers=ours)
     assert answer.status_code == 202
+    assert await rows(engine, "SELECT failures, held_until FROM subscription") == [(3, None)]
     assert await rows(
         engine,
         "SELECT id, subscription_id, event_type, event #>> '{data,subscription_name}', next_attempt_at < now()"
