@@ -34,7 +34,7 @@ def subscription_calls_router(
         f"{ONE}/test",
         summary="Send a test",
         description="An event of type `subscription.test`, at once. `/deliveries` says what became of it. While one is "
-        f"on its way, and for {TEST_EACH.seconds} s after it was made, another is a 429.",
+        f"on its way, and for {TEST_EACH.seconds} s after it was made, another is a 409.",
         status_code=202,
         response_model=TestDelivery,
         responses=MISSING | problems(409),
@@ -47,10 +47,7 @@ def subscription_calls_router(
         except DisabledError:
             raise ProblemError(409, "The subscription is disabled: `disabled_because` says why.") from None
         except TestedError:
-            each = f"{TEST_EACH.seconds}"
-            raise ProblemError(
-                429, f"A test is on its way, or was within {each} s.", headers={"Retry-After": each}
-            ) from None
+            raise ProblemError(409, f"A test is on its way, or was within {TEST_EACH.seconds} s.") from None
         if made is None:
             raise ProblemError(404, "No such subscription.")
         return json_answer(TestDelivery(made), status_code=202)
